@@ -1,0 +1,77 @@
+//! Where frames come from: [`Source`], live or from files. What a frame means is `packet`'s.
+
+use crate::packet::Frame;
+use crate::time::{Span, Timestamp};
+
+/// Settings of live capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Interface to listen on; none to have one chosen.
+    pub interface: Option<String>,
+    /// Ask the interface for frames that are addressed to others, which a tap must.
+    pub promiscuous: bool,
+    /// Size of the kernel's ring in bytes.
+    pub ring_bytes: u32,
+    /// Bytes kept of each frame.
+    pub snapshot_bytes: u32,
+    /// Filter in the language of pcap-filter(7); empty for all frames.
+    pub filter: String,
+}
+
+impl Config {
+    /// How long [`Source::next`] waits for a frame before it says that it is idle.
+    pub const PATIENCE: Span = Span::from_millis(200);
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            interface: None,
+            promiscuous: true,
+            ring_bytes: 8 << 20,
+            snapshot_bytes: 2048,
+            filter: String::new(),
+        }
+    }
+}
+
+/// A stream of frames. Implementations own their buffers; a frame is valid until the next call.
+pub trait Source {
+    /// The next frame, or why there is none now. Returns within a quarter of a second, so that a quiet tap still
+    /// ticks and stops.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when the source is of no more use as it is: an interface that vanished may be opened again.
+    fn next(&mut self) -> Result<Next<'_>, CaptureError>;
+
+    /// Counters since the source was opened.
+    fn counters(&mut self) -> SourceCounters;
+}
+
+/// What a [`Source`] has to say.
+#[derive(Debug)]
+pub enum Next<'a> {
+    /// A frame.
+    Frame(Frame<'a>),
+    /// Nothing came; the time is now, on the clock that stamps the frames.
+    Idle(Timestamp),
+    /// The files are read or the generated network has ended; there will never be another frame.
+    End,
+}
+
+/// Counters of a source. All are totals since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceCounters {
+    /// Frames that `next` has given.
+    pub frames: u64,
+    /// Frames that the kernel dropped because its ring was full.
+    pub kernel_drops: u64,
+    /// Frames that the interface or its driver dropped.
+    pub interface_drops: u64,
+    /// Records of a capture file that were cut short or nonsense, after which reading of that file stopped.
+    pub broken_records: u64,
+}
+
+/// Why a source is of no more use.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {}

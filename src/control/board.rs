@@ -1,0 +1,57 @@
+//! [`Board`]: one slot for each publisher. Readers get the whole [`Status`] without waiting for anyone's work.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{HttpStatus, JudgeStatus, MeterStatus, MqttStatus, Status, StoreStatus};
+
+/// The latest value of one publisher. The lock is held only to swap or copy a pointer.
+#[derive(Debug)]
+pub struct Slot<T>(Mutex<Option<Arc<T>>>);
+
+impl<T> Slot<T> {
+    /// Replaces the value.
+    pub fn publish(&self, value: T) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(value));
+    }
+
+    /// The latest value; none before the first.
+    #[must_use]
+    pub fn latest(&self) -> Option<Arc<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+/// The slots of all publishers, shared by the whole daemon.
+#[derive(Debug, Default)]
+pub struct Board {
+    /// The capture thread's.
+    pub meter: Slot<MeterStatus>,
+    /// The judging thread's.
+    pub judge: Slot<JudgeStatus>,
+    /// The store writer's.
+    pub store: Slot<StoreStatus>,
+    /// The MQTT client's.
+    pub mqtt: Slot<MqttStatus>,
+    /// The HTTP listener's.
+    pub http: Slot<HttpStatus>,
+}
+
+impl Board {
+    /// The latest of each.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            meter: self.meter.latest(),
+            judge: self.judge.latest(),
+            store: self.store.latest(),
+            mqtt: self.mqtt.latest(),
+            http: self.http.latest(),
+        }
+    }
+}

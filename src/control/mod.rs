@@ -1,0 +1,17 @@
+//! What the data plane and the control plane say to each other: immutable [`Status`] out, [`Command`]s in, and the
+//! ports through which MQTT and HTTP reach the store.
+
+mod board;
+mod command;
+mod port;
+mod status;
+pub mod wire;
+
+pub use board::{Board, Slot};
+pub use command::{Command, CommandQueue, CommandRefused, Reply};
+pub use port::{AlertArchive, AlertQuery, ArchiveError, DeliveryQueue, OutboxItem, OutboxKey};
+pub use status::{
+    AlertCounts, BaselinePhase, BaselineStatus, CaptureState, CaptureStatus, DeviceSummary, FlowSummary,
+    HttpStatus, JudgeStatus, MeterStatus, ModelStatus, MqttState, MqttStatus, SourceKind, Status,
+    StoreStatus,
+};

@@ -1,0 +1,314 @@
+//! The daemon as seen from outside at one moment. Each part is published by its owner and never changed afterwards.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::capture::SourceCounters;
+use crate::packet::Mac;
+use crate::time::{Span, Timestamp};
+
+/// Everything at one moment. Parts are `None` until their owner has published once.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// Published by the capture thread.
+    pub meter: Option<Arc<MeterStatus>>,
+    /// Published by the judging thread.
+    pub judge: Option<Arc<JudgeStatus>>,
+    /// Published by the store's writer.
+    pub store: Option<Arc<StoreStatus>>,
+    /// Published by the MQTT client; stays `None` where MQTT is not configured.
+    pub mqtt: Option<Arc<MqttStatus>>,
+    /// Published by the HTTP listener.
+    pub http: Option<Arc<HttpStatus>>,
+}
+
+/// Capture and metering.
+#[derive(Clone, Debug)]
+pub struct MeterStatus {
+    /// The source and how it does.
+    pub capture: CaptureStatus,
+    /// Time of the latest packet or tick, on the capture's clock.
+    pub now: Timestamp,
+    /// Packets decoded since start.
+    pub packets: u64,
+    /// Bytes on the wire since start.
+    pub bytes: u64,
+    /// Mean packets per second over the last complete ten seconds of the capture's clock; none before that.
+    pub packets_per_second: Option<f64>,
+    /// Mean bits per second over the same time.
+    pub bits_per_second: Option<f64>,
+    /// Packets by what they carry: name (arp, ipv4, ipv6, other; tcp, udp, icmp, fragment, other_ip; dns, dhcp).
+    pub protocols: Vec<(&'static str, u64)>,
+    /// Faults by layer and reason, zero ones left out.
+    pub faults: Vec<(&'static str, &'static str, u64)>,
+    /// Flows in the table now.
+    pub flows_active: u64,
+    /// Capacity of the flow table.
+    pub flows_capacity: u64,
+    /// Flows seen since start.
+    pub flows_total: u64,
+    /// Flows by the reason why they ended (closed, reset, idle, evicted, ...).
+    pub flows_ended: Vec<(&'static str, u64)>,
+    /// The flows that were active last, newest first; at most 256.
+    pub flows: Vec<FlowSummary>,
+    /// Devices in the table now, in the order in which they were first seen.
+    pub devices: Vec<DeviceSummary>,
+    /// Capacity of the device table.
+    pub devices_capacity: u64,
+    /// Devices put out of the full table.
+    pub devices_evicted: u64,
+    /// Times the capture's clock jumped, after which everything timed began anew.
+    pub clock_steps: u64,
+    /// Observations dropped because the judging thread was behind: what they would have told is lost.
+    pub observations_dropped: u64,
+}
+
+/// A source of frames as the page names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CaptureStatus {
+    /// What kind of source it is.
+    pub kind: SourceKind,
+    /// Interface name, file names, or "generated network".
+    pub name: String,
+    /// Why this source and no other ("chosen: the only interface with traffic").
+    pub why: String,
+    /// Whether it delivers.
+    pub state: CaptureState,
+    /// Totals since start, over all times it was opened.
+    pub counters: SourceCounters,
+    /// Times it was lost and waited for.
+    pub losses: u64,
+}
+
+/// A kind of source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A network interface.
+    Interface,
+    /// Capture files.
+    File,
+    /// The generated network.
+    Demo,
+}
+
+/// Whether a source delivers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CaptureState {
+    /// Open, and frames come.
+    Running,
+    /// Open, but the last frame is older than ten seconds.
+    Quiet,
+    /// Lost; it is opened again as soon as it is back. With the reason.
+    Waiting(String),
+    /// Read to its end.
+    Ended,
+}
+
+/// A device for lists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceSummary {
+    /// Hardware address; none for a host behind a router.
+    pub mac: Option<Mac>,
+    /// Its addresses, oldest first.
+    pub ips: Vec<IpAddr>,
+    /// The name it gave itself.
+    pub name: Option<String>,
+    /// The vendor class it gave itself.
+    pub vendor: Option<String>,
+    /// First packet.
+    pub first_seen: Timestamp,
+    /// Latest packet.
+    pub last_seen: Timestamp,
+    /// Packets it sent.
+    pub packets_sent: u64,
+    /// Packets sent to it.
+    pub packets_received: u64,
+    /// Bytes it sent.
+    pub bytes_sent: u64,
+    /// Bytes sent to it.
+    pub bytes_received: u64,
+    /// Whether it forwards for others: a router or gateway.
+    pub router: bool,
+    /// Whether the baseline knows it; none while there is no baseline.
+    pub known: Option<bool>,
+}
+
+/// A flow for lists. "Client" is the side that opened it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FlowSummary {
+    /// `tcp`, `udp`, `icmp`, or the protocol's number.
+    pub protocol: String,
+    /// Client's address.
+    pub client: IpAddr,
+    /// Client's port; 0 where the protocol has none.
+    pub client_port: u16,
+    /// Server's address.
+    pub server: IpAddr,
+    /// Server's port; 0 where the protocol has none.
+    pub server_port: u16,
+    /// `attempt`, `established`, `closing`, `refused`, ... for TCP; `one_way` or `two_way` otherwise.
+    pub state: &'static str,
+    /// First packet.
+    pub first_seen: Timestamp,
+    /// Latest packet.
+    pub last_seen: Timestamp,
+    /// Packets from the client.
+    pub packets_to_server: u64,
+    /// Packets from the server.
+    pub packets_to_client: u64,
+    /// Bytes on the wire from the client.
+    pub bytes_to_server: u64,
+    /// Bytes on the wire from the server.
+    pub bytes_to_client: u64,
+}
+
+/// Baseline, model and alerts.
+#[derive(Clone, Debug)]
+pub struct JudgeStatus {
+    /// Time on the capture's clock.
+    pub now: Timestamp,
+    /// Where the baseline is in its life.
+    pub baseline: BaselineStatus,
+    /// The model in use; none before one was trained.
+    pub model: Option<ModelStatus>,
+    /// Device windows judged since start.
+    pub windows: u64,
+    /// Device windows whose score reached the threshold.
+    pub windows_unusual: u64,
+    /// What was raised.
+    pub alerts: AlertCounts,
+    /// The highest severity of what is open now; none when nothing is open.
+    pub threat: Option<crate::alert::Severity>,
+}
+
+/// The life of a baseline.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BaselineStatus {
+    /// Phase.
+    pub phase: BaselinePhase,
+    /// Identity of the baseline in use, such as `b3`; none before the first.
+    pub id: Option<String>,
+    /// Capture time learned so far.
+    pub learned: Span,
+    /// Capture time to learn in all.
+    pub target: Span,
+    /// Devices it knows.
+    pub devices: u64,
+    /// Device windows it holds.
+    pub windows: u64,
+}
+
+/// Phase of a baseline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaselinePhase {
+    /// Nothing was learned yet.
+    None,
+    /// Learning; nothing that needs a baseline is raised.
+    Learning,
+    /// Judging.
+    Armed,
+}
+
+impl BaselinePhase {
+    /// The word in JSON, MQTT and metrics.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Learning => "learning",
+            Self::Armed => "armed",
+        }
+    }
+}
+
+/// A trained model. Every number is measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelStatus {
+    /// Name and version, such as `isolation_forest-1`.
+    pub id: String,
+    /// Whether it judges, or why not ("12 of 64 windows that it needs").
+    pub state: String,
+    /// When training ended, on the capture's clock.
+    pub trained_at: Timestamp,
+    /// Windows it was fitted on.
+    pub trained_on: u64,
+    /// Windows held out for its threshold.
+    pub held_out: u64,
+    /// Threshold on the raw score, from the held-out windows.
+    pub threshold: f64,
+    /// Size of its snapshot in bytes.
+    pub size: u64,
+}
+
+/// Alerts since start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertCounts {
+    /// Raised, by kind, zero ones included, in the order of `Kind::ALL`.
+    pub raised: Vec<(&'static str, u64)>,
+    /// Updates told.
+    pub updated: u64,
+    /// Cleared.
+    pub cleared: u64,
+    /// Open now.
+    pub open: u64,
+}
+
+/// The store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreStatus {
+    /// Where it is.
+    pub path: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Bytes it may use.
+    pub quota: u64,
+    /// Alert records held.
+    pub alerts: u64,
+    /// Alert records deleted for age or room since start.
+    pub alerts_expired: u64,
+    /// Alerts not yet acknowledged by the broker.
+    pub outbox: u64,
+    /// Outbox entries given up because the outbox was full since start.
+    pub outbox_dropped: u64,
+    /// Writes that failed since start.
+    pub write_errors: u64,
+    /// The last failure, as one line.
+    pub last_error: Option<String>,
+    /// Where a store that did not open was moved, in this run.
+    pub replaced: Option<String>,
+}
+
+/// The MQTT client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MqttStatus {
+    /// `host:port`.
+    pub broker: String,
+    /// Connection.
+    pub state: MqttState,
+    /// Connections made since start.
+    pub connects: u64,
+    /// Alerts that the broker acknowledged since start.
+    pub delivered: u64,
+}
+
+/// Connection to the broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MqttState {
+    /// Up.
+    Connected,
+    /// Down, with the last error as one line; tried again with backoff.
+    Waiting(String),
+}
+
+/// The HTTP listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpStatus {
+    /// Address it listens on.
+    pub address: String,
+    /// Requests answered since start.
+    pub requests: u64,
+    /// Requests refused for a missing or wrong token since start.
+    pub unauthorised: u64,
+    /// Workers or listeners that died and were replaced since start.
+    pub restarts: u64,
+}

@@ -1,0 +1,3 @@
+//! The thin binary: arguments, logging, exit code.
+
+fn main() {}

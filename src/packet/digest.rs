@@ -1,0 +1,442 @@
+//! What is known of a packet once its bytes are gone. No parsing here, only the shapes.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::bounded::Text;
+use crate::time::Timestamp;
+
+/// A frame as the capture gives it; borrowed until `dissect` returns.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// The kernel's or the file's time.
+    pub time: Timestamp,
+    /// How the bytes begin.
+    pub link: Link,
+    /// Bytes on the wire; more than `bytes.len()` when the capture cut the frame.
+    pub wire_len: u32,
+    /// The captured bytes.
+    pub bytes: &'a [u8],
+}
+
+/// The link type of a capture: a LINKTYPE number of the tcpdump registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Link {
+    /// LINKTYPE 1.
+    Ethernet,
+    /// Any other: its frames are counted as faults of the link layer.
+    Unknown(u16),
+}
+
+/// An Ethernet address.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// All stations.
+    pub const BROADCAST: Self = Self([0xff; 6]);
+
+    /// Group bit set: broadcast or multicast.
+    #[must_use]
+    pub const fn is_group(self) -> bool {
+        self.0[0] & 1 == 1
+    }
+
+    /// The locally administered bit: a randomised or configured address, so no vendor can be told from it.
+    #[must_use]
+    pub const fn is_local(self) -> bool {
+        self.0[0] & 2 == 2
+    }
+
+    /// No address at all.
+    #[must_use]
+    pub fn is_zero(self) -> bool {
+        self.0 == [0; 6]
+    }
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::str::FromStr for Mac {
+    type Err = BadMac;
+
+    /// Parses six hexadecimal octets with colons between them.
+    fn from_str(text: &str) -> Result<Self, BadMac> {
+        let mut octets = [0; 6];
+        let mut parts = text.split(':');
+        for octet in &mut octets {
+            let part = parts.next().filter(|p| p.len() == 2).ok_or(BadMac)?;
+            *octet = u8::from_str_radix(part, 16).map_err(|_| BadMac)?;
+        }
+        if parts.next().is_some() { Err(BadMac) } else { Ok(Self(octets)) }
+    }
+}
+
+/// A text that is no Ethernet address.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("not an Ethernet address such as 02:00:00:00:00:01")]
+pub struct BadMac;
+
+/// A decoded packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Digest {
+    /// When the frame was seen.
+    pub time: Timestamp,
+    /// Bytes on the wire.
+    pub wire_len: u32,
+    /// Sender on this link; zero when the link layer could not be read.
+    pub source: Mac,
+    /// Receiver on this link.
+    pub destination: Mac,
+    /// Outermost 802.1Q or 802.1ad VLAN id, 0 to 4095.
+    pub vlan: Option<u16>,
+    /// EtherType after all tags; 0 when unknown, a value up to 1500 is an 802.3 length.
+    pub ether_type: u16,
+    /// What the frame carries.
+    pub network: Network,
+    /// Why decoding stopped early, when it did. What was read before that is valid.
+    pub fault: Option<Fault>,
+}
+
+/// The network layer.
+#[derive(Clone, Copy, Debug)]
+pub enum Network {
+    /// Neither ARP nor IP, or unreadable (then there is a fault).
+    Other,
+    /// RFC 826 for Ethernet and IPv4.
+    Arp(Arp),
+    /// IPv4 or IPv6.
+    Ip(Ip),
+}
+
+/// An ARP packet for Ethernet and IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arp {
+    /// Request or reply.
+    pub operation: ArpOperation,
+    /// Sender hardware address (which may differ from the frame's source).
+    pub sender_mac: Mac,
+    /// Sender protocol address.
+    pub sender_ip: Ipv4Addr,
+    /// Target hardware address.
+    pub target_mac: Mac,
+    /// Target protocol address.
+    pub target_ip: Ipv4Addr,
+}
+
+/// The operation of an ARP packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArpOperation {
+    /// 1: who has?
+    Request,
+    /// 2: is at.
+    Reply,
+    /// Any other, by number.
+    Unknown(u16),
+}
+
+/// An IP packet.
+#[derive(Clone, Copy, Debug)]
+pub struct Ip {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// TTL or hop limit.
+    pub hop_limit: u8,
+    /// What it carries.
+    pub transport: Transport,
+}
+
+/// The transport layer.
+#[derive(Clone, Copy, Debug)]
+pub enum Transport {
+    /// RFC 9293.
+    Tcp(Tcp),
+    /// RFC 768.
+    Udp(Udp),
+    /// ICMP or ICMPv6.
+    Icmp(Icmp),
+    /// A fragment that is not the first: protocol number only.
+    Fragment(u8),
+    /// Another protocol number, or a transport header that could not be read (then there is a fault).
+    Other(u8),
+}
+
+/// A TCP segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tcp {
+    /// Source port.
+    pub source_port: u16,
+    /// Destination port.
+    pub destination_port: u16,
+    /// Control bits.
+    pub flags: TcpFlags,
+    /// Sequence number.
+    pub sequence: u32,
+    /// Acknowledgement number; meaningful only with ACK.
+    pub acknowledgement: u32,
+    /// Window as sent, unscaled.
+    pub window: u16,
+    /// Payload bytes by the IP length (also where the capture cut the frame).
+    pub payload: u32,
+}
+
+/// TCP control bits, the low eight of the header: FIN SYN RST PSH ACK URG ECE CWR.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// No more data from sender.
+    pub const FIN: Self = Self(0x01);
+    /// Synchronise sequence numbers.
+    pub const SYN: Self = Self(0x02);
+    /// Reset the connection.
+    pub const RST: Self = Self(0x04);
+    /// Push.
+    pub const PSH: Self = Self(0x08);
+    /// The acknowledgement field is significant.
+    pub const ACK: Self = Self(0x10);
+    /// The urgent pointer is significant.
+    pub const URG: Self = Self(0x20);
+
+    /// Whether all bits of `other` are set.
+    #[must_use]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// SYN without ACK or RST: the first segment of a connection attempt.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        self.has(Self::SYN) && self.0 & (Self::ACK.0 | Self::RST.0) == 0
+    }
+
+    /// SYN with ACK: the answer of a listener.
+    #[must_use]
+    pub const fn is_accept(self) -> bool {
+        self.has(Self::SYN) && self.has(Self::ACK)
+    }
+}
+
+/// A UDP datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct Udp {
+    /// Source port.
+    pub source_port: u16,
+    /// Destination port.
+    pub destination_port: u16,
+    /// Payload bytes by the UDP length.
+    pub payload: u32,
+    /// What the payload says, where it is one of the protocols that are read.
+    pub hint: Hint,
+}
+
+/// An application message that devices and features need.
+#[derive(Clone, Copy, Debug)]
+pub enum Hint {
+    /// Nothing that is read here.
+    None,
+    /// DNS over port 53 or mDNS over port 5353.
+    Dns(Dns),
+    /// DHCPv4.
+    Dhcp(Dhcp),
+}
+
+/// A DNS name in text, without the final dot.
+pub type DnsName = Text<253>;
+
+/// A DNS message, of which the first question and the address answers matter here.
+#[derive(Clone, Copy, Debug)]
+pub struct Dns {
+    /// Over port 5353.
+    pub multicast: bool,
+    /// QR bit.
+    pub response: bool,
+    /// RCODE: 0 no error, 2 server failure, 3 no such name.
+    pub rcode: u8,
+    /// Questions by the header.
+    pub questions: u16,
+    /// Answers by the header.
+    pub answers: u16,
+    /// First question's name; in an mDNS announcement the name of its first A or AAAA record.
+    pub name: DnsName,
+    /// First question's type; 0 when there is none.
+    pub query_type: u16,
+    /// mDNS: the address of the first A or AAAA record, which is the announcer's own.
+    pub address: Option<IpAddr>,
+}
+
+/// A DHCPv4 message.
+#[derive(Clone, Copy, Debug)]
+pub struct Dhcp {
+    /// Option 53.
+    pub message: DhcpMessage,
+    /// Client hardware address.
+    pub client: Mac,
+    /// Address the client has or is given ("yiaddr", else "ciaddr"), when not 0.0.0.0.
+    pub address: Option<Ipv4Addr>,
+    /// Option 12.
+    pub host_name: Text<63>,
+    /// Option 60.
+    pub vendor_class: Text<63>,
+}
+
+/// DHCP option 53.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DhcpMessage {
+    /// 1.
+    Discover,
+    /// 2.
+    Offer,
+    /// 3.
+    Request,
+    /// 5.
+    Ack,
+    /// Any other, by number; 0 when the option is absent (BOOTP).
+    Unknown(u8),
+}
+
+/// An ICMP or ICMPv6 message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Icmp {
+    /// What it says.
+    pub kind: IcmpKind,
+    /// Bytes after the 8-byte header.
+    pub payload: u32,
+}
+
+/// The meaning of an ICMP message, one vocabulary for both versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IcmpKind {
+    /// Echo request with its identifier.
+    EchoRequest(u16),
+    /// Echo reply with its identifier.
+    EchoReply(u16),
+    /// Destination or port unreachable, or administratively prohibited, with the addresses and ports of the packet
+    /// that it answers where these can be read (a port is 0 where the protocol has none).
+    Unreachable {
+        /// Protocol number of the quoted packet.
+        protocol: u8,
+        /// Quoted source.
+        source: Option<(IpAddr, u16)>,
+        /// Quoted destination.
+        destination: Option<(IpAddr, u16)>,
+    },
+    /// Neighbour solicitation for an address (RFC 4861), with the sender's link-layer option.
+    NeighbourSolicitation {
+        /// Address looked for.
+        target: IpAddr,
+        /// Source link-layer address option.
+        link: Option<Mac>,
+    },
+    /// Neighbour advertisement of an address, with the link-layer option.
+    NeighbourAdvertisement {
+        /// Address advertised.
+        target: IpAddr,
+        /// Target link-layer address option.
+        link: Option<Mac>,
+    },
+    /// Any other, by type and code.
+    Other {
+        /// Type.
+        kind: u8,
+        /// Code.
+        code: u8,
+    },
+}
+
+/// Where and why decoding stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Fault {
+    /// The layer whose bytes could not be read.
+    pub layer: Layer,
+    /// Why.
+    pub reason: FaultReason,
+}
+
+/// A layer of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Layer {
+    /// Ethernet and its tags.
+    Link,
+    /// ARP.
+    Arp,
+    /// IPv4 or IPv6 and its extension headers.
+    Ip,
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP or ICMPv6.
+    Icmp,
+    /// DNS or mDNS.
+    Dns,
+    /// DHCPv4.
+    Dhcp,
+}
+
+impl Layer {
+    /// All layers, in order.
+    pub const ALL: [Self; 8] =
+        [Self::Link, Self::Arp, Self::Ip, Self::Tcp, Self::Udp, Self::Icmp, Self::Dns, Self::Dhcp];
+
+    /// The word for metrics and the page.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Arp => "arp",
+            Self::Ip => "ip",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+            Self::Dns => "dns",
+            Self::Dhcp => "dhcp",
+        }
+    }
+}
+
+/// Why bytes could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FaultReason {
+    /// The capture cut the frame (snapshot length) before the header ended: not the sender's fault.
+    Cut,
+    /// The frame ended on the wire before the header did.
+    TooShort,
+    /// A length field contradicts the bytes or the layer above.
+    BadLength,
+    /// A version, type or option that the standard does not allow.
+    BadField,
+    /// A link type that is not read.
+    UnknownLink,
+}
+
+impl FaultReason {
+    /// All reasons, in order.
+    pub const ALL: [Self; 5] =
+        [Self::Cut, Self::TooShort, Self::BadLength, Self::BadField, Self::UnknownLink];
+
+    /// The word for metrics and the page.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Cut => "cut",
+            Self::TooShort => "too_short",
+            Self::BadLength => "bad_length",
+            Self::BadField => "bad_field",
+            Self::UnknownLink => "unknown_link",
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The operating system: clock and resource readings. Not for the data plane.
+
+pub mod clock;
