@@ -23,12 +23,21 @@
 //! and the same capture gives the same alerts.
 
 pub mod alert;
+pub mod app;
+pub mod baseline;
+pub mod behaviour;
 pub mod bounded;
 pub mod capture;
+pub mod config;
 pub mod control;
+pub mod demo;
+pub mod feature;
+pub mod flow;
 pub mod http;
+pub mod model;
 pub mod mqtt;
 pub mod packet;
+pub mod pipeline;
 pub mod store;
 pub mod sys;
 pub mod time;

@@ -1,10 +1,9 @@
 //! An incident as told to people. Its JSON form is `control::wire::AlertRecord`.
 
 use std::fmt;
-use std::net::IpAddr;
 
-use super::{Kind, Severity};
-use crate::packet::Mac;
+use super::Severity;
+use crate::behaviour::{Kind, Party, Peer, Reason};
 use crate::time::Timestamp;
 
 /// One telling of an incident: that it began, grew or ended.
@@ -34,9 +33,9 @@ pub struct Alert {
     pub confidence: f64,
     /// Who did it.
     pub subject: Party,
-    /// To whom; at most [`Alert::MAX_PEERS`].
+    /// To whom; at most [`Evidence::MAX_PEERS`](crate::behaviour::Evidence::MAX_PEERS).
     pub peers: Vec<Peer>,
-    /// Why, most telling first; at most [`Alert::MAX_REASONS`].
+    /// Why, most telling first; at most [`Evidence::MAX_REASONS`](crate::behaviour::Evidence::MAX_REASONS).
     pub reasons: Vec<Reason>,
     /// Packets that were counted as evidence.
     pub packets: u64,
@@ -50,13 +49,6 @@ pub struct Alert {
     pub model: Option<String>,
     /// The baseline it was compared with; none for a detector that needs none.
     pub baseline: Option<String>,
-}
-
-impl Alert {
-    /// Peers told by name in one alert; more are only counted.
-    pub const MAX_PEERS: usize = 8;
-    /// Reasons told in one alert.
-    pub const MAX_REASONS: usize = 5;
 }
 
 /// Identity of an incident: 24 hexadecimal digits that sort by the time of its first observation.
@@ -120,73 +112,4 @@ impl Event {
             Self::Cleared => "cleared",
         }
     }
-}
-
-/// The subject of an alert.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Party {
-    /// Hardware address, for a station on this link.
-    pub mac: Option<Mac>,
-    /// Its addresses, oldest first.
-    pub ips: Vec<IpAddr>,
-    /// The name it gave itself (DHCP, mDNS).
-    pub name: Option<String>,
-    /// The vendor class it gave itself (DHCP).
-    pub vendor: Option<String>,
-}
-
-/// The other side.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer {
-    /// Hardware address, for a station on this link.
-    pub mac: Option<Mac>,
-    /// Address.
-    pub ip: Option<IpAddr>,
-    /// Port of the service, where the finding is about one.
-    pub port: Option<u16>,
-    /// Protocol, where the finding is about one.
-    pub protocol: Option<Protocol>,
-}
-
-/// A protocol as alerts and flows name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-    /// ICMP or ICMPv6.
-    Icmp,
-    /// ARP.
-    Arp,
-}
-
-impl Protocol {
-    /// The word in JSON.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Icmp => "icmp",
-            Self::Arp => "arp",
-        }
-    }
-}
-
-/// One observation that speaks for an alert.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reason {
-    /// Name of the feature or count, in snake case.
-    pub feature: &'static str,
-    /// What was observed.
-    pub value: f64,
-    /// Its unit, in words.
-    pub unit: &'static str,
-    /// Median of the baseline, where there is one.
-    pub median: Option<f64>,
-    /// 99th percentile of the baseline; for a detector with a threshold, the threshold.
-    pub p99: Option<f64>,
-    /// Share of the finding that this observation carries; those of one alert add up to at most 1.
-    pub contribution: f64,
 }

@@ -1,6 +1,7 @@
 //! The ports that the store implements, and HTTP and MQTT use.
 
-use crate::alert::{AlertId, Kind, Severity};
+use crate::alert::{AlertId, Severity};
+use crate::behaviour::Kind;
 use crate::control::wire::AlertRecord;
 use crate::time::Timestamp;
 

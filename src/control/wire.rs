@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::alert::{Alert, Event, Party, Peer, Reason};
+use crate::alert::{Alert, Event};
+use crate::behaviour::{Party, Peer, Reason};
 
 /// An alert as people and programs get it. Addresses and times are text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,6 +122,7 @@ fn rounded(value: f64) -> f64 {
         return 0.0;
     }
     let magnitude = value.abs();
+    #[expect(clippy::cast_possible_truncation, reason = "a whole number of at most 15")]
     let decimals: i32 =
         if magnitude < 1.0 { 4 } else { (5 - magnitude.log10().floor().min(15.0) as i32).max(0) };
     let scale = 10_f64.powi(decimals);

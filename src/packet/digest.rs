@@ -105,6 +105,8 @@ pub struct Digest {
     pub ether_type: u16,
     /// What the frame carries.
     pub network: Network,
+    /// What the payload says, where it is one of the protocols that are read.
+    pub hint: Hint,
     /// Why decoding stopped early, when it did. What was read before that is valid.
     pub fault: Option<Fault>,
 }
@@ -231,7 +233,7 @@ impl TcpFlags {
 }
 
 /// A UDP datagram.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Udp {
     /// Source port.
     pub source_port: u16,
@@ -239,8 +241,6 @@ pub struct Udp {
     pub destination_port: u16,
     /// Payload bytes by the UDP length.
     pub payload: u32,
-    /// What the payload says, where it is one of the protocols that are read.
-    pub hint: Hint,
 }
 
 /// An application message that devices and features need.

@@ -1,0 +1,1 @@
+//! Construction of the daemon: threads, supervision, shutdown in order.

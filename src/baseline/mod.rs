@@ -1,0 +1,21 @@
+//! What this network does: devices seen, robust statistics per device, and the life of a baseline.
+
+use crate::time::Span;
+
+/// Settings of learning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Capture time to learn before judging.
+    pub duration: Span,
+    /// Device windows kept for training; beyond it a seeded reservoir sample of each device's windows is kept.
+    pub window_capacity: usize,
+    /// Devices remembered; a later one is counted but stays unknown.
+    pub device_capacity: usize,
+}
+
+impl Default for Config {
+    /// A day, 20,000 windows (3 MB), 4,096 devices.
+    fn default() -> Self {
+        Self { duration: Span::from_secs(86_400), window_capacity: 20_000, device_capacity: 4_096 }
+    }
+}

@@ -1,0 +1,110 @@
+//! [`Evidence`]: one detector's finding, with subject, peers and reasons.
+
+use std::net::IpAddr;
+
+use super::Kind;
+use crate::packet::Mac;
+use crate::time::Timestamp;
+
+/// One detector's finding. Rare and small: detectors give one when something changed, never one per packet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evidence {
+    /// What it is.
+    pub kind: Kind,
+    /// When the detector was sure, on the capture's clock.
+    pub time: Timestamp,
+    /// First observation that belongs to it.
+    pub since: Timestamp,
+    /// Who did it.
+    pub subject: Party,
+    /// To whom, most telling first; at most [`Evidence::MAX_PEERS`].
+    pub peers: Vec<Peer>,
+    /// Peers in all, those not named included; an estimate where there are many.
+    pub peer_count: u64,
+    /// Why, most telling first; at most [`Evidence::MAX_REASONS`].
+    pub reasons: Vec<Reason>,
+    /// Packets counted as evidence since the detector's last finding on the same subject.
+    pub packets: u64,
+    /// Bytes counted likewise.
+    pub bytes: u64,
+    /// 0 to 1, calibrated: 0.2 for each power of ten by which the observation is rarer than normal.
+    pub score: f64,
+    /// 0 to 1: how sure the detector is of its reading.
+    pub confidence: f64,
+}
+
+impl Evidence {
+    /// Peers told by name; more are only counted.
+    pub const MAX_PEERS: usize = 8;
+    /// Reasons told.
+    pub const MAX_REASONS: usize = 5;
+}
+
+/// The subject of a finding.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Party {
+    /// Hardware address, for a station on this link.
+    pub mac: Option<Mac>,
+    /// Its addresses, oldest first.
+    pub ips: Vec<IpAddr>,
+    /// The name it gave itself (DHCP, mDNS).
+    pub name: Option<String>,
+    /// The vendor class it gave itself (DHCP).
+    pub vendor: Option<String>,
+}
+
+/// The other side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Hardware address, for a station on this link.
+    pub mac: Option<Mac>,
+    /// Address.
+    pub ip: Option<IpAddr>,
+    /// Port of the service, where the finding is about one.
+    pub port: Option<u16>,
+    /// Protocol, where the finding is about one.
+    pub protocol: Option<Protocol>,
+}
+
+/// A protocol as findings name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+    /// ICMP or ICMPv6.
+    Icmp,
+    /// ARP.
+    Arp,
+}
+
+impl Protocol {
+    /// The word in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+            Self::Arp => "arp",
+        }
+    }
+}
+
+/// One observation that speaks for a finding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reason {
+    /// Name of the feature or count, in snake case.
+    pub feature: &'static str,
+    /// What was observed.
+    pub value: f64,
+    /// Its unit, in words.
+    pub unit: &'static str,
+    /// Median of the baseline, where there is one.
+    pub median: Option<f64>,
+    /// 99th percentile of the baseline; for a detector with a threshold, the threshold.
+    pub p99: Option<f64>,
+    /// Share of the finding that this observation carries; those of one finding add up to at most 1.
+    pub contribution: f64,
+}

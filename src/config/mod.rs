@@ -1,0 +1,1 @@
+//! The configuration file: its shape, checks, defaults and overlays.

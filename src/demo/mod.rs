@@ -1,0 +1,1 @@
+//! A generated network and attacks on it, as a `capture::Source`.

@@ -1,0 +1,40 @@
+//! Flows and devices: who talks to whom, with what outcome, and who they are.
+
+mod key;
+mod record;
+
+pub use key::{DeviceId, DeviceKey, FiveTuple, FlowKey};
+pub use record::{EndReason, Endpoint, FlowEvent, FlowRecord, FlowState, News, Side, Traffic};
+
+use crate::time::Span;
+
+/// Capacities and timeouts of the tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Flows held at once; at the limit the least valuable one ends as [`EndReason::Evicted`].
+    pub flow_capacity: usize,
+    /// Devices held at once; at the limit the one seen least recently is put out and counted.
+    pub device_capacity: usize,
+    /// Silence after which a connection attempt without answer ends as [`EndReason::Unanswered`].
+    pub attempt_timeout: Span,
+    /// Silence after which an established TCP connection ends as [`EndReason::Idle`].
+    pub established_timeout: Span,
+    /// Silence after which any other flow ends as [`EndReason::Idle`].
+    pub idle_timeout: Span,
+    /// Key of the hash tables: random in live capture, fixed in replay. No result depends on it.
+    pub hash_seed: u64,
+}
+
+impl Default for Config {
+    /// 65,536 flows and 2,048 devices, about 20 MB; attempts 10 s, established 30 min, others 60 s.
+    fn default() -> Self {
+        Self {
+            flow_capacity: 65_536,
+            device_capacity: 2_048,
+            attempt_timeout: Span::from_secs(10),
+            established_timeout: Span::from_secs(1_800),
+            idle_timeout: Span::from_secs(60),
+            hash_seed: 0,
+        }
+    }
+}

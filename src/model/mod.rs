@@ -1,0 +1,22 @@
+//! Learned detectors: vectors in, calibrated scores and contributions out.
+
+/// Settings of the models.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Trees of the isolation forest.
+    pub trees: usize,
+    /// Windows that each tree is built from (Liu et al. 2008, section 4: 256).
+    pub subsample: usize,
+    /// Seed of all chance.
+    pub seed: u64,
+    /// Calibrated score from which a window is unusual, 0 to 1: 0.2 for each power of ten of rarity.
+    pub alert_threshold: f64,
+    /// 0 to 1: how readily the tail of the held-out windows is taken for normal; 0.5 takes it as measured.
+    pub sensitivity: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { trees: 100, subsample: 256, seed: 42, alert_threshold: 0.8, sensitivity: 0.5 }
+    }
+}

@@ -1,0 +1,1 @@
+//! Composes the data plane: the meter turns frames into observations, the judge turns observations into alerts.
