@@ -1,8 +1,11 @@
-//! From evidence to what people are told: [`Alert`] and its [`Severity`].
+//! From evidence to what people are told: [`Incidents`] give an [`Alert`] for each telling.
 
+mod explain;
+mod incident;
 mod record;
 mod severity;
 
+pub use incident::{Incidents, Provenance, Tally};
 pub use record::{Alert, AlertId, BadAlertId, Event};
 pub use severity::Severity;
 

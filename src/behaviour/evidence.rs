@@ -1,5 +1,6 @@
 //! [`Evidence`]: one detector's finding, with subject, peers and reasons.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::Kind;
@@ -80,6 +81,9 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// All protocols, in order.
+    pub const ALL: [Self; 4] = [Self::Tcp, Self::Udp, Self::Icmp, Self::Arp];
+
     /// The word in JSON.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -96,11 +100,11 @@ impl Protocol {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reason {
     /// Name of the feature or count, in snake case.
-    pub feature: &'static str,
+    pub feature: Cow<'static, str>,
     /// What was observed.
     pub value: f64,
     /// Its unit, in words.
-    pub unit: &'static str,
+    pub unit: Cow<'static, str>,
     /// Median of the baseline, where there is one.
     pub median: Option<f64>,
     /// 99th percentile of the baseline; for a detector with a threshold, the threshold.

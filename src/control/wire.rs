@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, Event};
-use crate::behaviour::{Party, Peer, Reason};
+use crate::behaviour::{Party, Peer, Protocol, Reason};
 
 /// An alert as people and programs get it. Addresses and times are text.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -181,9 +181,9 @@ impl From<&Peer> for PeerRecord {
 impl From<&Reason> for ReasonRecord {
     fn from(reason: &Reason) -> Self {
         Self {
-            feature: reason.feature.to_owned(),
+            feature: reason.feature.clone().into_owned(),
             value: rounded(reason.value),
-            unit: reason.unit.to_owned(),
+            unit: reason.unit.clone().into_owned(),
             baseline: BaselineRecord { median: reason.median.map(rounded), p99: reason.p99.map(rounded) },
             contribution: rounded(reason.contribution),
         }
@@ -195,5 +195,153 @@ impl AlertRecord {
     #[must_use]
     pub fn is_cleared(&self) -> bool {
         self.event == Event::Cleared.word()
+    }
+}
+
+/// A record whose texts are none that this program writes.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("alert record {id}: {field} cannot be read")]
+pub struct BadRecord {
+    /// The record's id as it stands there.
+    pub id: String,
+    /// The field.
+    pub field: &'static str,
+}
+
+impl TryFrom<&AlertRecord> for Alert {
+    type Error = BadRecord;
+
+    /// Back from text, for an incident that goes on after a restart.
+    fn try_from(record: &AlertRecord) -> Result<Self, BadRecord> {
+        let bad = |field| BadRecord { id: record.id.clone(), field };
+        let time = |text: &str, field| text.parse().map_err(|_| bad(field));
+        Ok(Self {
+            id: record.id.parse().map_err(|_| bad("id"))?,
+            event: [Event::Raised, Event::Updated, Event::Cleared]
+                .into_iter()
+                .find(|e| e.word() == record.event)
+                .ok_or_else(|| bad("event"))?,
+            timestamp: time(&record.timestamp, "timestamp")?,
+            first_seen: time(&record.first_seen, "first_seen")?,
+            last_seen: time(&record.last_seen, "last_seen")?,
+            kind: record.kind.parse().map_err(|_| bad("kind"))?,
+            title: record.title.clone(),
+            description: record.description.clone(),
+            severity: record.severity.parse().map_err(|_| bad("severity"))?,
+            score: record.score,
+            confidence: record.confidence,
+            subject: record.subject.party().ok_or_else(|| bad("subject"))?,
+            peers: record
+                .peers
+                .iter()
+                .map(PeerRecord::peer)
+                .collect::<Option<_>>()
+                .ok_or_else(|| bad("peers"))?,
+            reasons: record.reasons.iter().map(ReasonRecord::reason).collect(),
+            packets: record.evidence.packets,
+            bytes: record.evidence.bytes,
+            count: record.count,
+            tap: record.tap.clone(),
+            model: record.model.clone(),
+            baseline: record.baseline.clone(),
+        })
+    }
+}
+
+/// None where a text is given but cannot be read.
+fn parsed<T: std::str::FromStr>(text: Option<&str>) -> Option<Option<T>> {
+    text.map_or(Some(None), |text| text.parse().ok().map(Some))
+}
+
+impl PartyRecord {
+    fn party(&self) -> Option<Party> {
+        Some(Party {
+            mac: parsed(self.mac.as_deref())?,
+            ips: self.ips.clone(),
+            name: self.name.clone(),
+            vendor: self.vendor.clone(),
+        })
+    }
+}
+
+impl PeerRecord {
+    fn peer(&self) -> Option<Peer> {
+        let protocol = match &self.protocol {
+            Some(word) => Some(Protocol::ALL.into_iter().find(|p| p.word() == word)?),
+            None => None,
+        };
+        Some(Peer { mac: parsed(self.mac.as_deref())?, ip: self.ip, port: self.port, protocol })
+    }
+}
+
+impl ReasonRecord {
+    fn reason(&self) -> Reason {
+        Reason {
+            feature: self.feature.clone().into(),
+            value: self.value,
+            unit: self.unit.clone().into(),
+            median: self.baseline.median,
+            p99: self.baseline.p99,
+            contribution: self.contribution,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::{AlertId, Severity};
+    use crate::behaviour::Kind;
+    use crate::packet::Mac;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn an_alert_goes_to_json_and_back() {
+        let time = Timestamp::from_parts(1_421_254_953, 123_456_000);
+        let alert = Alert {
+            id: AlertId::new(time, 7),
+            event: Event::Updated,
+            timestamp: time,
+            first_seen: time,
+            last_seen: time,
+            kind: Kind::PortScan,
+            title: "a scans b".to_owned(),
+            description: "Seen.".to_owned(),
+            severity: Severity::High,
+            score: 0.8125,
+            confidence: 0.9,
+            subject: Party {
+                mac: Some(Mac([2, 0, 0, 0, 0, 1])),
+                ips: vec![[192, 0, 2, 1].into()],
+                name: None,
+                vendor: Some("udhcp".to_owned()),
+            },
+            peers: vec![Peer { mac: None, ip: None, port: Some(22), protocol: Some(Protocol::Tcp) }],
+            reasons: vec![Reason {
+                feature: "failed_ports".into(),
+                value: 312.0,
+                unit: "ports".into(),
+                median: None,
+                p99: Some(15.0),
+                contribution: 0.75,
+            }],
+            packets: 3,
+            bytes: 180,
+            count: 2,
+            tap: "hall".to_owned(),
+            model: None,
+            baseline: Some("b1".to_owned()),
+        };
+        let text = serde_json::to_string(&AlertRecord::from(&alert)).unwrap();
+        let record: AlertRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!(Alert::try_from(&record), Ok(alert));
+        let foreign = AlertRecord { kind: "sorcery".to_owned(), ..record };
+        assert_eq!(Alert::try_from(&foreign).unwrap_err().field, "kind");
+    }
+
+    #[test]
+    fn numbers_are_rounded_the_same_everywhere() {
+        let values = [0.123_449, 1.0 / 3.0, 1_234.567_89, 12_345_678.9, f64::NAN].map(rounded);
+        assert_eq!(values.map(|v| v.to_string()), ["0.1234", "0.3333", "1234.57", "12345679", "0"]);
     }
 }

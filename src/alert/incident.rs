@@ -1,0 +1,386 @@
+//! From findings to incidents: what is told of one subject and kind is one [`Alert`] with a beginning, news and an
+//! end. What the finding means is the detector's business, how it is worded is `explain`'s.
+
+use std::collections::VecDeque;
+
+use sha2::{Digest, Sha256};
+
+use super::{Alert, AlertId, Config, Event, Severity, explain};
+use crate::behaviour::{Evidence, Kind, Party, Peer};
+use crate::time::Timestamp;
+
+/// What a finding was compared with, for the alert to name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// Model and version; none for a detector that needs no training.
+    pub model: Option<String>,
+    /// Baseline; none for a detector that needs none.
+    pub baseline: Option<String>,
+}
+
+/// All open incidents, at most [`Config::open_capacity`]; at the limit the one that has been quiet longest is
+/// cleared early, so that nothing is ever raised without being cleared.
+#[derive(Debug)]
+pub struct Incidents {
+    config: Config,
+    open: Vec<Incident>,
+    told: VecDeque<Alert>,
+}
+
+#[derive(Debug)]
+struct Incident {
+    alert: Alert,
+    peer_count: u64,
+    /// Findings came that nobody was told of yet.
+    news: bool,
+}
+
+impl Incidents {
+    /// No incident is open.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config, open: Vec::new(), told: VecDeque::new() }
+    }
+
+    /// Takes up incidents that were open when the daemon stopped; what exceeds the capacity is left out. They are
+    /// not told again.
+    pub fn restore(&mut self, alerts: impl IntoIterator<Item = Alert>) {
+        for alert in alerts.into_iter().take(self.config.open_capacity) {
+            let peer_count = u64::try_from(alert.peers.len()).unwrap_or(u64::MAX);
+            self.open.push(Incident { alert, peer_count, news: false });
+        }
+    }
+
+    /// Joins a finding with the open incident on its subject and kind, or raises a new one.
+    pub fn handle(&mut self, evidence: Evidence, provenance: Provenance) {
+        let same =
+            |i: &Incident| i.alert.kind == evidence.kind && same_subject(&i.alert.subject, &evidence.subject);
+        if let Some(at) = self.open.iter().position(same) {
+            self.join(at, evidence, provenance);
+        } else {
+            self.raise(evidence, provenance);
+        }
+    }
+
+    /// Lets time pass: incidents that were quiet long enough are cleared, and news that waited is told.
+    pub fn handle_time(&mut self, now: Timestamp) {
+        let mut at = 0;
+        while let Some(incident) = self.open.get(at) {
+            if now.since(incident.alert.last_seen) >= self.config.quiet {
+                self.clear(at, now);
+            } else {
+                self.update_if_due(at, now);
+                at += 1;
+            }
+        }
+    }
+
+    /// The capture's clock jumped: what is open counts its silence from `now`.
+    pub fn handle_step(&mut self, now: Timestamp) {
+        for incident in &mut self.open {
+            incident.alert.last_seen = now;
+            incident.alert.timestamp = now;
+        }
+    }
+
+    /// The next telling, in order.
+    pub fn poll(&mut self) -> Option<Alert> {
+        self.told.pop_front()
+    }
+
+    /// Incidents open now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// The highest severity of what is open now.
+    #[must_use]
+    pub fn threat(&self) -> Option<Severity> {
+        self.open.iter().map(|i| i.alert.severity).max()
+    }
+
+    fn raise(&mut self, evidence: Evidence, provenance: Provenance) {
+        if self.open.len() >= self.config.open_capacity.max(1)
+            && let Some(quietest) = (0..self.open.len()).min_by_key(|&at| self.last_seen(at))
+        {
+            self.clear(quietest, evidence.time);
+        }
+        let alert = Alert {
+            id: identity(&evidence),
+            event: Event::Raised,
+            timestamp: evidence.time,
+            first_seen: evidence.since,
+            last_seen: evidence.time,
+            kind: evidence.kind,
+            title: explain::title(evidence.kind, &evidence.subject, &evidence.peers, evidence.peer_count),
+            description: explain::description(&evidence),
+            severity: explain::severity(evidence.kind, evidence.score),
+            score: evidence.score,
+            confidence: evidence.confidence,
+            subject: evidence.subject,
+            peers: evidence.peers,
+            reasons: evidence.reasons,
+            packets: evidence.packets,
+            bytes: evidence.bytes,
+            count: 1,
+            tap: self.config.tap.clone(),
+            model: provenance.model,
+            baseline: provenance.baseline,
+        };
+        self.told.push_back(alert.clone());
+        self.open.push(Incident { alert, peer_count: evidence.peer_count, news: false });
+    }
+
+    fn join(&mut self, at: usize, evidence: Evidence, provenance: Provenance) {
+        let Some(incident) = self.open.get_mut(at) else { return };
+        let escalated = incident.join(evidence, provenance);
+        let now = incident.alert.last_seen;
+        if escalated {
+            self.tell(at, Event::Updated, now);
+        } else {
+            self.update_if_due(at, now);
+        }
+    }
+
+    fn update_if_due(&mut self, at: usize, now: Timestamp) {
+        let due = self
+            .open
+            .get(at)
+            .is_some_and(|i| i.news && now.since(i.alert.timestamp) >= self.config.update_interval);
+        if due {
+            self.tell(at, Event::Updated, now);
+        }
+    }
+
+    fn clear(&mut self, at: usize, now: Timestamp) {
+        self.tell(at, Event::Cleared, now);
+        self.open.remove(at);
+    }
+
+    fn tell(&mut self, at: usize, event: Event, now: Timestamp) {
+        let Some(incident) = self.open.get_mut(at) else { return };
+        incident.news = false;
+        incident.alert.event = event;
+        incident.alert.timestamp = now;
+        self.told.push_back(incident.alert.clone());
+    }
+
+    fn last_seen(&self, at: usize) -> Option<Timestamp> {
+        self.open.get(at).map(|i| i.alert.last_seen)
+    }
+}
+
+impl Incident {
+    /// Whether the severity rose, which is worth telling at once.
+    fn join(&mut self, evidence: Evidence, provenance: Provenance) -> bool {
+        let alert = &mut self.alert;
+        let severity = alert.severity.max(explain::severity(evidence.kind, evidence.score));
+        let escalated = severity > alert.severity;
+        self.peer_count = self.peer_count.max(evidence.peer_count);
+        merge_peers(&mut alert.peers, evidence.peers.iter());
+        self.peer_count = self.peer_count.max(u64::try_from(alert.peers.len()).unwrap_or(u64::MAX));
+        alert.severity = severity;
+        alert.description = explain::description(&evidence);
+        alert.last_seen = alert.last_seen.max(evidence.time);
+        alert.first_seen = alert.first_seen.min(evidence.since);
+        alert.score = alert.score.max(evidence.score);
+        alert.confidence = alert.confidence.max(evidence.confidence);
+        alert.subject = fuller(&alert.subject, evidence.subject);
+        alert.title = explain::title(alert.kind, &alert.subject, &alert.peers, self.peer_count);
+        alert.reasons = evidence.reasons;
+        alert.packets = alert.packets.saturating_add(evidence.packets);
+        alert.bytes = alert.bytes.saturating_add(evidence.bytes);
+        alert.count = alert.count.saturating_add(1);
+        alert.model = provenance.model;
+        alert.baseline = provenance.baseline;
+        self.news = true;
+        escalated
+    }
+}
+
+/// The subject as known last, without forgetting a name that was known before.
+fn fuller(old: &Party, new: Party) -> Party {
+    Party {
+        name: new.name.or_else(|| old.name.clone()),
+        vendor: new.vendor.or_else(|| old.vendor.clone()),
+        ..new
+    }
+}
+
+fn merge_peers<'a>(peers: &mut Vec<Peer>, more: impl Iterator<Item = &'a Peer>) {
+    for peer in more {
+        if peers.len() >= Evidence::MAX_PEERS {
+            return;
+        }
+        if !peers.contains(peer) {
+            peers.push(peer.clone());
+        }
+    }
+}
+
+/// By hardware address where both have one, else by any address in common.
+fn same_subject(a: &Party, b: &Party) -> bool {
+    match (a.mac, b.mac) {
+        (Some(a), Some(b)) => a == b,
+        (None, None) => a.ips.iter().any(|ip| b.ips.contains(ip)) || (a.ips.is_empty() && b.ips.is_empty()),
+        _ => false,
+    }
+}
+
+fn identity(evidence: &Evidence) -> AlertId {
+    let subject = match (evidence.subject.mac, evidence.subject.ips.first()) {
+        (Some(mac), _) => mac.to_string(),
+        (None, Some(ip)) => ip.to_string(),
+        (None, None) => String::new(),
+    };
+    let mut hash = Sha256::new();
+    hash.update(evidence.kind.word());
+    hash.update(subject);
+    hash.update(evidence.since.as_nanos().to_be_bytes());
+    let mut first = [0; 8];
+    for (to, from) in first.iter_mut().zip(hash.finalize()) {
+        *to = from;
+    }
+    AlertId::new(evidence.since, u64::from_be_bytes(first))
+}
+
+/// Alerts told since start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    raised: [u64; Kind::ALL.len()],
+    /// Updates told.
+    pub updated: u64,
+    /// Cleared.
+    pub cleared: u64,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { raised: [0; Kind::ALL.len()], updated: 0, cleared: 0 }
+    }
+}
+
+impl Tally {
+    /// Counts one telling.
+    pub fn count(&mut self, alert: &Alert) {
+        match alert.event {
+            Event::Raised => {
+                if let Some(n) = self.raised.get_mut(alert.kind as usize) {
+                    *n += 1;
+                }
+            }
+            Event::Updated => self.updated += 1,
+            Event::Cleared => self.cleared += 1,
+        }
+    }
+
+    /// Raised alerts of each kind, zero ones included, in the order of [`Kind::ALL`].
+    pub fn raised(&self) -> impl Iterator<Item = (Kind, u64)> {
+        Kind::ALL.into_iter().zip(self.raised)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::behaviour::Reason;
+    use crate::packet::Mac;
+    use crate::time::Span;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::EPOCH + Span::from_secs(1_000 + seconds)
+    }
+
+    fn scan(station: u8, seconds: u64, score: f64) -> Evidence {
+        Evidence {
+            kind: Kind::PortScan,
+            time: at(seconds),
+            since: at(seconds) - Span::from_secs(2),
+            subject: Party { mac: Some(Mac([2, 0, 0, 0, 0, station])), ..Party::default() },
+            peers: vec![Peer {
+                mac: None,
+                ip: Some([192, 0, 2, station].into()),
+                port: None,
+                protocol: None,
+            }],
+            peer_count: 1,
+            reasons: vec![Reason {
+                feature: "failed_ports".into(),
+                value: 40.0,
+                unit: "ports".into(),
+                median: None,
+                p99: Some(15.0),
+                contribution: 1.0,
+            }],
+            packets: 40,
+            bytes: 2_400,
+            score,
+            confidence: 0.9,
+        }
+    }
+
+    fn told(incidents: &mut Incidents) -> Vec<(Event, u64)> {
+        std::iter::from_fn(|| incidents.poll()).map(|a| (a.event, a.count)).collect()
+    }
+
+    #[test]
+    fn an_incident_is_raised_updated_and_cleared_once() {
+        let mut incidents = Incidents::new(Config::default());
+        incidents.handle(scan(1, 0, 0.8), Provenance::default());
+        assert_eq!(told(&mut incidents), [(Event::Raised, 1)]);
+        incidents.handle(scan(1, 20, 0.8), Provenance::default());
+        assert_eq!(told(&mut incidents), [], "news waits for the update interval");
+        incidents.handle_time(at(301));
+        assert_eq!(told(&mut incidents), [(Event::Updated, 2)]);
+        incidents.handle_time(at(619));
+        assert_eq!(told(&mut incidents), []);
+        incidents.handle_time(at(620));
+        assert_eq!(told(&mut incidents), [(Event::Cleared, 2)]);
+        incidents.handle_time(at(9_000));
+        assert_eq!((told(&mut incidents), incidents.open()), (vec![], 0));
+    }
+
+    #[test]
+    fn a_worse_finding_is_told_at_once() {
+        let mut incidents = Incidents::new(Config::default());
+        incidents.handle(scan(1, 0, 0.8), Provenance::default());
+        incidents.handle(scan(1, 3, 1.0), Provenance::default());
+        assert_eq!(told(&mut incidents), [(Event::Raised, 1), (Event::Updated, 2)]);
+        assert_eq!(incidents.threat(), Some(Severity::High));
+    }
+
+    #[test]
+    fn subjects_are_kept_apart_and_the_quietest_makes_room() {
+        let mut incidents = Incidents::new(Config { open_capacity: 2, ..Config::default() });
+        for station in 1..=3 {
+            incidents.handle(scan(station, u64::from(station), 0.8), Provenance::default());
+        }
+        let events: Vec<_> = told(&mut incidents).into_iter().map(|(event, _)| event).collect();
+        assert_eq!(events, [Event::Raised, Event::Raised, Event::Cleared, Event::Raised]);
+        assert_eq!(incidents.open(), 2);
+    }
+
+    #[test]
+    fn a_restored_incident_goes_on_under_its_id() {
+        let mut before = Incidents::new(Config::default());
+        before.handle(scan(1, 0, 0.8), Provenance::default());
+        let raised = before.poll().unwrap();
+        let mut after = Incidents::new(Config::default());
+        after.restore([raised.clone()]);
+        after.handle(scan(1, 60, 0.8), Provenance::default());
+        assert_eq!(told(&mut after), []);
+        after.handle_time(at(660));
+        let cleared = after.poll().unwrap();
+        assert_eq!((cleared.id, cleared.event, cleared.count), (raised.id, Event::Cleared, 2));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_does_not_clear() {
+        let mut incidents = Incidents::new(Config::default());
+        incidents.handle(scan(1, 0, 0.8), Provenance::default());
+        incidents.handle_step(at(1_000_000));
+        incidents.handle_time(at(1_000_001));
+        assert_eq!(incidents.open(), 1);
+    }
+}
