@@ -1,10 +1,16 @@
 //! What a device does in a window of time, as numbers with names and units.
 
+mod accumulator;
+mod hash;
 mod schema;
+mod statistic;
 mod vector;
+mod window;
 
+pub use hash::{address_hash, name_hash, port_hash, station_hash};
 pub use schema::{COUNT, Feature, SCHEMA, SCHEMA_VERSION, Scale, Slot};
 pub use vector::{DeviceWindow, FeatureVector};
+pub use window::{External, Windows};
 
 use crate::time::Span;
 

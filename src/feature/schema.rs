@@ -51,34 +51,34 @@ features! {
     SentSizeDeviation "sent_size_deviation" "bytes" Linear "Standard deviation of that size.";
     ReceivedSizeMean "received_size_mean" "bytes" Linear "Mean size on the wire of the packets it received.";
     SmallPacketShare "small_packet_share" "ratio" Linear "Share of the packets it sent that are under 100 bytes.";
-    SentGapMean "sent_gap_mean" "seconds" Logarithmic "Mean time between two packets that it sent.";
+    SentGapMean "sent_gap_mean" "seconds" Logarithmic "Mean time between two packets that it sent in the window; the length of the window when there were fewer than two.";
     SentGapVariation "sent_gap_variation" "ratio" Logarithmic "Standard deviation of that time over its mean: 0 for a clock, 1 for chance, more for bursts.";
-    Peers "peers" "addresses" Logarithmic "Distinct addresses that it sent to.";
-    ExternalPeers "external_peers" "addresses" Logarithmic "Distinct addresses outside the site that it sent to.";
-    ContactedPorts "contacted_ports" "ports" Logarithmic "Distinct server ports to which it opened flows.";
+    Peers "peers" "addresses" Logarithmic "Distinct unicast addresses that it sent to: IP, or hardware addresses for frames that are neither IP nor ARP.";
+    ExternalPeers "external_peers" "addresses" Logarithmic "Distinct unicast IP addresses outside the site that it sent to.";
+    ContactedPorts "contacted_ports" "ports" Logarithmic "Distinct TCP and UDP server ports to which it opened flows.";
     Clients "clients" "addresses" Logarithmic "Distinct addresses that opened flows to it.";
-    PeerEntropy "peer_entropy" "bits" Linear "Entropy of the packets it sent over the addresses they went to.";
-    PortEntropy "port_entropy" "bits" Linear "Entropy of the packets it sent over the server ports they belong to.";
+    PeerEntropy "peer_entropy" "bits" Linear "Entropy of the unicast packets it sent over the addresses they went to, in 32 bins (at most 5 bits).";
+    PortEntropy "port_entropy" "bits" Linear "Entropy of the TCP and UDP packets it sent over the lower of their two ports, in 32 bins (at most 5 bits).";
     OpenedFlowRate "opened_flow_rate" "flows/s" Logarithmic "Flows that it opened.";
     ServedFlowRate "served_flow_rate" "flows/s" Logarithmic "Flows that others opened to it.";
-    FailedFlowRate "failed_flow_rate" "flows/s" Logarithmic "Flows that it opened and that were refused or not answered.";
-    FailedFlowShare "failed_flow_share" "ratio" Linear "Refused or unanswered ones among the flows it opened that had an outcome.";
-    RefusedFlowRate "refused_flow_rate" "flows/s" Logarithmic "Flows to it that it refused or did not answer.";
+    FailedFlowRate "failed_flow_rate" "flows/s" Logarithmic "Flows that it opened and that were refused (RST, ICMP unreachable) or, for TCP, not answered.";
+    FailedFlowShare "failed_flow_share" "ratio" Linear "Refused or unanswered ones among the flows it opened whose outcome came in the window.";
+    RefusedFlowRate "refused_flow_rate" "flows/s" Logarithmic "Flows to it that it refused or, for TCP, did not answer.";
     SynShare "syn_share" "ratio" Linear "Connection openings among the TCP segments it sent.";
     RstShare "rst_share" "ratio" Linear "Resets among the TCP segments it sent.";
-    FlowDurationMean "flow_duration_mean" "seconds" Logarithmic "Mean duration of the flows of the device that ended.";
-    FlowBytesMean "flow_bytes_mean" "bytes" Logarithmic "Mean bytes, both ways, of the flows of the device that ended.";
+    FlowDurationMean "flow_duration_mean" "seconds" Logarithmic "Mean duration of the flows of the device that came to their end.";
+    FlowBytesMean "flow_bytes_mean" "bytes" Logarithmic "Mean bytes, both ways, of the flows of the device that came to their end.";
     TcpShare "tcp_share" "ratio" Linear "TCP among the packets it sent.";
     UdpShare "udp_share" "ratio" Linear "UDP among the packets it sent.";
     IcmpShare "icmp_share" "ratio" Linear "ICMP among the packets it sent.";
     ArpRequestRate "arp_request_rate" "packets/s" Logarithmic "ARP requests that it sent.";
     GroupShare "group_share" "ratio" Linear "Broadcast and multicast among the packets it sent.";
-    ExternalByteShare "external_byte_share" "ratio" Linear "Share of the bytes it sent that went to addresses outside the site.";
+    ExternalByteShare "external_byte_share" "ratio" Linear "Share of the bytes it sent that went to IP addresses outside the site.";
     DnsQueryRate "dns_query_rate" "queries/s" Logarithmic "Unicast DNS queries that it sent.";
-    DnsNames "dns_names" "names" Logarithmic "Distinct names in them.";
+    DnsNames "dns_names" "names" Logarithmic "Distinct names in them, upper and lower case alike.";
     DnsFailureShare "dns_failure_share" "ratio" Linear "Answers with an error code among the DNS answers it received.";
     DnsNameLength "dns_name_length" "characters" Linear "Mean length of the names it asked for.";
-    DnsNameEntropy "dns_name_entropy" "bits" Linear "Highest entropy per character among the names of 16 characters and more that it asked for.";
+    DnsNameEntropy "dns_name_entropy" "bits" Linear "Highest entropy per character, upper and lower case alike, among the names of 16 characters and more that it asked for.";
 }
 
 /// Features in a vector.

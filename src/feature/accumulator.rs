@@ -1,0 +1,322 @@
+//! What is counted of one device while a window lasts, and its reading as a vector. When a window begins and ends is
+//! `window`'s; which device a packet belongs to is the caller's.
+
+use super::hash::{address_hash, name_hash, port_hash, station_hash};
+use super::statistic::{Histogram, Spread, entropy, real};
+use super::{COUNT, FeatureVector, Slot};
+use crate::bounded::Distinct;
+use crate::flow::{DeviceId, EndReason, FlowEvent, FlowRecord, News, Side};
+use crate::packet::{ArpOperation, Digest, Dns, Hint, Network, TcpFlags, Transport};
+use crate::time::{Span, Timestamp};
+
+/// Packets smaller than this are "small": control segments and keystrokes, not data.
+const SMALL_BYTES: u32 = 100;
+/// Names shorter than this say nothing by their entropy.
+const LONG_NAME: usize = 16;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// 1,024 bits: good to 3 % at a thousand, ends at 7,098.
+type Set = Distinct<16>;
+
+/// Counters of one device.
+#[derive(Clone, Debug)]
+pub(super) struct Accumulator {
+    pub(super) device: DeviceId,
+    packets: Packets,
+    flows: Flows,
+    names: Names,
+}
+
+/// The target for the size of [`Accumulator`]; a compile-time check keeps it.
+pub(super) const MAX_BYTES: usize = 1536;
+const _: () = assert!(size_of::<Accumulator>() <= MAX_BYTES, "the memory per device is a promise");
+
+#[derive(Clone, Debug, Default)]
+struct Packets {
+    sent: u64,
+    sent_bytes: u64,
+    received: u64,
+    received_bytes: u64,
+    external_bytes: u64,
+    small: u64,
+    group: u64,
+    tcp: u64,
+    opening: u64,
+    reset: u64,
+    udp: u64,
+    icmp: u64,
+    arp_requests: u64,
+    sent_size: Spread,
+    received_size: Spread,
+    gap: Spread,
+    last_sent: Option<Timestamp>,
+    peers: Set,
+    external_peers: Set,
+    to_peer: Histogram,
+    to_port: Histogram,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Flows {
+    opened: u64,
+    served: u64,
+    answered: u64,
+    failed: u64,
+    refused: u64,
+    duration: Spread,
+    bytes: Spread,
+    ports: Set,
+    clients: Set,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Names {
+    queries: u64,
+    answers: u64,
+    failures: u64,
+    length: Spread,
+    highest_entropy: f64,
+    names: Set,
+}
+
+impl Accumulator {
+    pub(super) fn new(device: DeviceId) -> Self {
+        Self { device, packets: Packets::default(), flows: Flows::default(), names: Names::default() }
+    }
+
+    pub(super) fn packets(&self) -> u64 {
+        self.packets.sent + self.packets.received
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.packets.sent_bytes + self.packets.received_bytes
+    }
+
+    /// A packet that the device sent; `external` says that its destination lies outside the site.
+    pub(super) fn sent(&mut self, digest: &Digest, external: bool) {
+        self.packets.sent(digest, external);
+        if let Hint::Dns(dns) = &digest.hint
+            && !dns.multicast
+            && !dns.response
+        {
+            self.names.asked(dns);
+        }
+    }
+
+    /// A packet sent to the device alone.
+    pub(super) fn received(&mut self, digest: &Digest) {
+        self.packets.received += 1;
+        self.packets.received_bytes += u64::from(digest.wire_len);
+        self.packets.received_size.push(f64::from(digest.wire_len));
+        if let Hint::Dns(dns) = &digest.hint
+            && !dns.multicast
+            && dns.response
+        {
+            self.names.answers += 1;
+            self.names.failures += u64::from(dns.rcode != 0);
+        }
+    }
+
+    /// Something happened to a flow of which the device is this side.
+    pub(super) fn flow(&mut self, event: &FlowEvent, side: Side) {
+        match side {
+            Side::Client => self.flows.as_client(event),
+            Side::Server => self.flows.as_server(event),
+        }
+    }
+
+    /// A flow of the device, on either side, came to its end.
+    pub(super) fn ended(&mut self, flow: &FlowRecord) {
+        self.flows.duration.push(flow.last.since(flow.first).as_secs_f64());
+        self.flows.bytes.push(real(flow.to_server.bytes.saturating_add(flow.to_client.bytes)));
+    }
+
+    /// The counters as a vector, with rates over the full length of the window.
+    pub(super) fn vector(&self, window: Span) -> FeatureVector {
+        let mut values = Values { values: [0.0; COUNT], seconds: window.as_secs_f64() };
+        self.packets.read(&mut values);
+        self.flows.read(&mut values);
+        self.names.read(&mut values);
+        FeatureVector::new(values.values)
+    }
+}
+
+impl Packets {
+    fn sent(&mut self, digest: &Digest, external: bool) {
+        self.sent += 1;
+        self.sent_bytes += u64::from(digest.wire_len);
+        self.small += u64::from(digest.wire_len < SMALL_BYTES);
+        self.sent_size.push(f64::from(digest.wire_len));
+        if let Some(last) = self.last_sent {
+            self.gap.push(digest.time.since(last).as_secs_f64());
+        }
+        self.last_sent = Some(digest.time);
+        let group = digest.destination.is_group();
+        self.group += u64::from(group);
+        match &digest.network {
+            Network::Ip(ip) => {
+                self.transport(&ip.transport);
+                if external {
+                    self.external_bytes += u64::from(digest.wire_len);
+                }
+                if !group {
+                    let hash = address_hash(ip.destination);
+                    self.peer(hash);
+                    if external {
+                        self.external_peers.insert(hash);
+                    }
+                }
+            }
+            Network::Arp(arp) => self.arp_requests += u64::from(arp.operation == ArpOperation::Request),
+            Network::Other if !group => self.peer(station_hash(digest.destination)),
+            Network::Other => {}
+        }
+    }
+
+    fn peer(&mut self, hash: u64) {
+        self.peers.insert(hash);
+        self.to_peer.push(hash);
+    }
+
+    fn transport(&mut self, transport: &Transport) {
+        match transport {
+            Transport::Tcp(tcp) => {
+                self.tcp += 1;
+                self.opening += u64::from(tcp.flags.is_open());
+                self.reset += u64::from(tcp.flags.has(TcpFlags::RST));
+                self.to_port.push(port_hash(TCP, tcp.source_port.min(tcp.destination_port)));
+            }
+            Transport::Udp(udp) => {
+                self.udp += 1;
+                self.to_port.push(port_hash(UDP, udp.source_port.min(udp.destination_port)));
+            }
+            Transport::Icmp(_) => self.icmp += 1,
+            Transport::Fragment(protocol) | Transport::Other(protocol) => {
+                self.tcp += u64::from(*protocol == TCP);
+                self.udp += u64::from(*protocol == UDP);
+                self.icmp += u64::from(matches!(protocol, 1 | 58));
+            }
+        }
+    }
+
+    fn read(&self, values: &mut Values) {
+        values.rate(Slot::SentPacketRate, self.sent);
+        values.rate(Slot::ReceivedPacketRate, self.received);
+        values.rate(Slot::SentByteRate, self.sent_bytes);
+        values.rate(Slot::ReceivedByteRate, self.received_bytes);
+        values.share(Slot::SentByteShare, self.sent_bytes, self.sent_bytes + self.received_bytes);
+        values.set(Slot::SentSizeMean, self.sent_size.mean().unwrap_or(0.0));
+        values.set(Slot::SentSizeDeviation, self.sent_size.deviation());
+        values.set(Slot::ReceivedSizeMean, self.received_size.mean().unwrap_or(0.0));
+        values.share(Slot::SmallPacketShare, self.small, self.sent);
+        let gap = self.gap.mean().unwrap_or(values.seconds);
+        values.set(Slot::SentGapMean, gap);
+        values.set(Slot::SentGapVariation, if gap > 0.0 { self.gap.deviation() / gap } else { 0.0 });
+        values.set(Slot::Peers, self.peers.estimate());
+        values.set(Slot::ExternalPeers, self.external_peers.estimate());
+        values.set(Slot::PeerEntropy, self.to_peer.entropy());
+        values.set(Slot::PortEntropy, self.to_port.entropy());
+        values.share(Slot::SynShare, self.opening, self.tcp);
+        values.share(Slot::RstShare, self.reset, self.tcp);
+        values.share(Slot::TcpShare, self.tcp, self.sent);
+        values.share(Slot::UdpShare, self.udp, self.sent);
+        values.share(Slot::IcmpShare, self.icmp, self.sent);
+        values.rate(Slot::ArpRequestRate, self.arp_requests);
+        values.share(Slot::GroupShare, self.group, self.sent);
+        values.share(Slot::ExternalByteShare, self.external_bytes, self.sent_bytes);
+    }
+}
+
+impl Flows {
+    fn as_client(&mut self, event: &FlowEvent) {
+        let flow = &event.flow;
+        match event.news {
+            // What was found midstream was not opened now.
+            News::Opened if !flow.midstream => {
+                self.opened += 1;
+                if matches!(flow.protocol, TCP | UDP) {
+                    self.ports.insert(port_hash(flow.protocol, flow.server.port));
+                }
+            }
+            News::Answered => self.answered += 1,
+            News::Refused | News::Ended(EndReason::Unanswered) => self.failed += 1,
+            News::Opened | News::Ended(_) => {}
+        }
+    }
+
+    fn as_server(&mut self, event: &FlowEvent) {
+        match event.news {
+            News::Opened if !event.flow.midstream => {
+                self.served += 1;
+                self.clients.insert(address_hash(event.flow.client.ip));
+            }
+            News::Refused | News::Ended(EndReason::Unanswered) => self.refused += 1,
+            News::Opened | News::Answered | News::Ended(_) => {}
+        }
+    }
+
+    fn read(&self, values: &mut Values) {
+        values.set(Slot::ContactedPorts, self.ports.estimate());
+        values.set(Slot::Clients, self.clients.estimate());
+        values.rate(Slot::OpenedFlowRate, self.opened);
+        values.rate(Slot::ServedFlowRate, self.served);
+        values.rate(Slot::FailedFlowRate, self.failed);
+        values.share(Slot::FailedFlowShare, self.failed, self.failed + self.answered);
+        values.rate(Slot::RefusedFlowRate, self.refused);
+        values.set(Slot::FlowDurationMean, self.duration.mean().unwrap_or(0.0));
+        values.set(Slot::FlowBytesMean, self.bytes.mean().unwrap_or(0.0));
+    }
+}
+
+impl Names {
+    fn asked(&mut self, dns: &Dns) {
+        let name = dns.name.as_str();
+        self.queries += 1;
+        self.names.insert(name_hash(name));
+        self.length.push(real(u64::try_from(name.len()).unwrap_or(0)));
+        if name.len() >= LONG_NAME {
+            self.highest_entropy = self.highest_entropy.max(character_entropy(name));
+        }
+    }
+
+    fn read(&self, values: &mut Values) {
+        values.rate(Slot::DnsQueryRate, self.queries);
+        values.set(Slot::DnsNames, self.names.estimate());
+        values.share(Slot::DnsFailureShare, self.failures, self.answers);
+        values.set(Slot::DnsNameLength, self.length.mean().unwrap_or(0.0));
+        values.set(Slot::DnsNameEntropy, self.highest_entropy);
+    }
+}
+
+/// Entropy per character of a name of at most 255 bytes, without regard to case.
+fn character_entropy(name: &str) -> f64 {
+    let mut counts = [0_u8; 128];
+    for byte in name.bytes() {
+        if let Some(count) = counts.get_mut(usize::from(byte.to_ascii_lowercase())) {
+            *count = count.saturating_add(1);
+        }
+    }
+    entropy(counts.iter().map(|&count| u32::from(count)))
+}
+
+/// A vector in the making. A share of nothing is 0.
+struct Values {
+    values: [f32; COUNT],
+    seconds: f64,
+}
+
+impl Values {
+    #[expect(clippy::cast_possible_truncation, reason = "seven digits are enough for a model")]
+    fn set(&mut self, slot: Slot, value: f64) {
+        self.values[slot as usize] = value as f32;
+    }
+
+    fn rate(&mut self, slot: Slot, count: u64) {
+        self.set(slot, real(count) / self.seconds);
+    }
+
+    fn share(&mut self, slot: Slot, part: u64, whole: u64) {
+        self.set(slot, if whole == 0 { 0.0 } else { real(part) / real(whole) });
+    }
+}

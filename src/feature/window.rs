@@ -1,0 +1,160 @@
+//! [`Windows`]: the time windows of all devices. What is counted in one is `accumulator`'s; which device a packet
+//! belongs to, and what lies outside the site, is told by the caller.
+
+use std::collections::VecDeque;
+
+use super::accumulator::{Accumulator, MAX_BYTES};
+use super::{Config, DeviceWindow};
+use crate::flow::{DeviceId, EndReason, FlowEvent, News, Side};
+use crate::packet::Digest;
+use crate::time::{Span, Timestamp};
+
+/// Which ends of a packet lie outside the site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct External {
+    /// The source address.
+    pub source: bool,
+    /// The destination address.
+    pub destination: bool,
+}
+
+/// Windows of a fixed length, aligned to whole multiples of it since the epoch, one per device that sent or received
+/// a packet in it.
+///
+/// All devices share the window's bounds; the time of whatever comes first closes it. What comes late (an earlier
+/// time than the window's start) counts in the window that is open. The caller drains [`Windows::poll_window`] after
+/// each call; windows that are still there when the next ones close are dropped and counted by
+/// [`Windows::dropped`].
+#[derive(Debug)]
+pub struct Windows {
+    length: Span,
+    start: Option<Timestamp>,
+    devices: Vec<Option<Box<Accumulator>>>,
+    closed: VecDeque<DeviceWindow>,
+    dropped: u64,
+}
+
+impl Windows {
+    /// Most bytes of memory per device, taken when it is first seen and kept for whoever has its place later.
+    pub const BYTES_PER_DEVICE: usize = MAX_BYTES;
+
+    /// No window yet. `device_capacity` is that of the device table: a higher slot is ignored. Beside the memory per
+    /// device, room for one closed window each is reserved (about 220 bytes).
+    #[must_use]
+    pub fn new(config: &Config, device_capacity: usize) -> Self {
+        Self {
+            length: config.window.max(Span::from_nanos(1)),
+            start: None,
+            devices: std::iter::repeat_with(|| None).take(device_capacity).collect(),
+            closed: VecDeque::with_capacity(device_capacity),
+            dropped: 0,
+        }
+    }
+
+    /// A packet and the devices at its ends.
+    pub fn handle_packet(
+        &mut self,
+        digest: &Digest,
+        source: Option<DeviceId>,
+        destination: Option<DeviceId>,
+        external: External,
+    ) {
+        self.handle_time(digest.time);
+        if let Some(accumulator) = source.and_then(|id| self.accumulator(id)) {
+            accumulator.sent(digest, external.destination);
+        }
+        if !digest.destination.is_group()
+            && let Some(accumulator) = destination.and_then(|id| self.accumulator(id))
+        {
+            accumulator.received(digest);
+        }
+    }
+
+    /// Something happened to a flow.
+    pub fn handle_flow(&mut self, event: &FlowEvent) {
+        self.handle_time(event.time);
+        let (client, server) = (event.flow.client.device, event.flow.server.device);
+        // An evicted or flushed flow says how long the table kept it, not how long it lasted.
+        let ended = match event.news {
+            News::Ended(reason) => !matches!(reason, EndReason::Evicted | EndReason::Flushed),
+            News::Opened | News::Answered | News::Refused => false,
+        };
+        for (device, side) in [(client, Side::Client), (server, Side::Server)] {
+            let Some(accumulator) = device.and_then(|id| self.accumulator(id)) else { continue };
+            accumulator.flow(event, side);
+            if ended && (side == Side::Client || client != server) {
+                accumulator.ended(&event.flow);
+            }
+        }
+    }
+
+    /// The time is now: a window whose end has come is closed, which takes one pass over the devices.
+    pub fn handle_time(&mut self, now: Timestamp) {
+        let start = match self.start {
+            Some(start) => start,
+            None => *self.start.insert(aligned(now, self.length)),
+        };
+        if now >= start + self.length {
+            self.close(start);
+            self.start = Some(aligned(now, self.length));
+        }
+    }
+
+    /// The next closed window, in the order of device slots.
+    pub fn poll_window(&mut self) -> Option<DeviceWindow> {
+        self.closed.pop_front()
+    }
+
+    /// The clock jumped: all begun windows are dropped, since no full length belongs to them.
+    pub fn restart(&mut self) {
+        self.start = None;
+        for accumulator in self.devices.iter_mut().flatten() {
+            **accumulator = Accumulator::new(accumulator.device);
+        }
+    }
+
+    /// Windows that the caller did not fetch in time; 0 when it drains as it should.
+    #[must_use]
+    pub const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn close(&mut self, start: Timestamp) {
+        self.dropped = self.dropped.saturating_add(u64::try_from(self.closed.len()).unwrap_or(u64::MAX));
+        self.closed.clear();
+        for accumulator in self.devices.iter_mut().flatten() {
+            if accumulator.packets() > 0 {
+                self.closed.push_back(DeviceWindow {
+                    device: accumulator.device,
+                    start,
+                    end: start + self.length,
+                    vector: accumulator.vector(self.length),
+                    packets: accumulator.packets(),
+                    bytes: accumulator.bytes(),
+                });
+            }
+            **accumulator = Accumulator::new(accumulator.device);
+        }
+    }
+
+    /// The counters of a device. A later generation than the one there takes the place over and starts anew, an
+    /// earlier one (the last events of flows of a device that was put out) is ignored.
+    fn accumulator(&mut self, id: DeviceId) -> Option<&mut Accumulator> {
+        let place = self.devices.get_mut(usize::try_from(id.slot).ok()?)?;
+        let accumulator = place.get_or_insert_with(|| Box::new(Accumulator::new(id)));
+        if accumulator.device.generation < id.generation {
+            **accumulator = Accumulator::new(id);
+        }
+        (accumulator.device == id).then_some(&mut **accumulator)
+    }
+}
+
+/// The latest whole multiple of `length` that is not after `time`.
+fn aligned(time: Timestamp, length: Span) -> Timestamp {
+    let length = i64::try_from(length.as_nanos()).unwrap_or(i64::MAX).max(1);
+    let into = time.as_nanos().rem_euclid(length);
+    Timestamp::from_nanos(time.as_nanos().saturating_sub(into))
+}
+
+#[cfg(test)]
+mod tests;
