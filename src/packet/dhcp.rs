@@ -84,3 +84,112 @@ fn option(code: u8, data: &[u8], dhcp: &mut Dhcp) -> Result<(), FaultReason> {
 fn until_nul(text: &[u8]) -> &[u8] {
     text.split(|&octet| octet == 0).next().unwrap_or(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::samples::{CLIENT, CLIENT_MAC, captured, dhcp_request, digest, fault, udp4};
+    use crate::packet::{Digest, Hint, Layer};
+
+    fn message(digest: &Digest) -> Dhcp {
+        match digest.hint {
+            Hint::Dhcp(dhcp) => dhcp,
+            ref other => panic!("no DHCP but {other:?}, {:?}", digest.fault),
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Dhcp {
+        message(&digest(&udp4(68, 67, bytes)))
+    }
+
+    fn reason(bytes: &[u8]) -> FaultReason {
+        let digest = digest(&udp4(68, 67, bytes));
+        assert!(matches!(digest.hint, Hint::None));
+        let found = digest.fault.unwrap();
+        assert_eq!(found.layer, Layer::Dhcp);
+        found.reason
+    }
+
+    /// A request with other options.
+    fn with(options: &[u8]) -> Vec<u8> {
+        [&dhcp_request()[..HEADER], options].concat()
+    }
+
+    #[test]
+    fn a_request() {
+        let dhcp = read(&dhcp_request());
+        assert_eq!(dhcp.message, DhcpMessage::Request);
+        assert_eq!(dhcp.client, Mac(CLIENT_MAC));
+        assert_eq!(dhcp.address, Some(CLIENT.into()));
+        assert_eq!(dhcp.host_name.as_str(), "kitchen-tv");
+        assert_eq!(dhcp.vendor_class.as_str(), "android-dhcp-13");
+    }
+
+    #[test]
+    fn the_given_address_goes_before_the_held_one() {
+        let mut offer = dhcp_request();
+        offer[16..20].copy_from_slice(&[192, 0, 2, 99]);
+        assert_eq!(read(&offer).address, Some([192, 0, 2, 99].into()));
+        offer[12..20].fill(0);
+        assert_eq!(read(&offer).address, None);
+    }
+
+    #[test]
+    fn message_types_keep_their_number() {
+        for (number, expected) in [
+            (1, DhcpMessage::Discover),
+            (2, DhcpMessage::Offer),
+            (3, DhcpMessage::Request),
+            (4, DhcpMessage::Unknown(4)),
+            (5, DhcpMessage::Ack),
+            (250, DhcpMessage::Unknown(250)),
+        ] {
+            assert_eq!(read(&with(&[53, 1, number, 255])).message, expected);
+        }
+    }
+
+    #[test]
+    fn bootp_is_a_message_without_type() {
+        let dhcp = read(&with(&[12, 3, b'p', b'l', b'c', 255]));
+        assert_eq!((dhcp.message, dhcp.host_name.as_str()), (DhcpMessage::Unknown(0), "plc"));
+        let mut bare = with(&[0; 60]);
+        bare[236..240].fill(0);
+        assert_eq!((read(&bare).message, read(&bare).client), (DhcpMessage::Unknown(0), Mac(CLIENT_MAC)));
+    }
+
+    #[test]
+    fn options_end_at_the_end_mark_or_the_end() {
+        assert_eq!(read(&with(&[0, 0, 53, 1, 1, 0, 255, 12, 200])).message, DhcpMessage::Discover);
+        assert_eq!(read(&with(&[53, 1, 1])).message, DhcpMessage::Discover);
+        assert_eq!(read(&with(&[])).message, DhcpMessage::Unknown(0));
+        assert_eq!(reason(&with(&[53])), FaultReason::TooShort);
+        assert_eq!(reason(&with(&[53, 1])), FaultReason::TooShort);
+        assert_eq!(reason(&with(&[12, 200, b'x'])), FaultReason::TooShort);
+        assert_eq!(reason(&with(&[53, 2, 1, 1, 255])), FaultReason::BadLength);
+    }
+
+    #[test]
+    fn a_client_on_another_link_has_no_ethernet_address() {
+        let mut infiniband = dhcp_request();
+        infiniband[1] = 32;
+        assert!(read(&infiniband).client.is_zero());
+        let mut odd = dhcp_request();
+        odd[2] = 16;
+        assert!(read(&odd).client.is_zero());
+    }
+
+    #[test]
+    fn what_is_no_dhcp() {
+        let mut other = dhcp_request();
+        other[0] = 3;
+        assert_eq!(reason(&other), FaultReason::BadField, "operation");
+        let mut other = dhcp_request();
+        other[236] = 1;
+        assert_eq!(reason(&other), FaultReason::BadField, "magic cookie");
+        assert_eq!(reason(&dhcp_request()[..HEADER - 1]), FaultReason::TooShort);
+        let frame = udp4(68, 67, &dhcp_request());
+        for length in [100, 290, frame.len() - 1] {
+            assert_eq!(captured(&frame, length).fault, fault(Layer::Dhcp, FaultReason::Cut));
+        }
+    }
+}

@@ -161,3 +161,168 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::samples::{
+        NAME, SERVER6, captured, digest, dns_header, dns_query, fault, mdns_announcement, record, udp4,
+    };
+    use crate::packet::{Digest, Hint, Layer};
+
+    fn message(digest: &Digest) -> Dns {
+        match digest.hint {
+            Hint::Dns(dns) => dns,
+            ref other => panic!("no DNS but {other:?}, {:?}", digest.fault),
+        }
+    }
+
+    fn unicast(bytes: &[u8]) -> Dns {
+        message(&digest(&udp4(53, 40_000, bytes)))
+    }
+
+    fn multicast(bytes: &[u8]) -> Dns {
+        message(&digest(&udp4(5353, 5353, bytes)))
+    }
+
+    fn reason(bytes: &[u8]) -> FaultReason {
+        let digest = digest(&udp4(5353, 5353, bytes));
+        assert!(matches!(digest.hint, Hint::None));
+        let found = digest.fault.unwrap();
+        assert_eq!(found.layer, Layer::Dns);
+        found.reason
+    }
+
+    /// A query with this for its question.
+    fn query(question: &[u8]) -> Vec<u8> {
+        [dns_header(0, [1, 0, 0, 0]), question.to_vec(), vec![0, 1, 0, 1]].concat()
+    }
+
+    #[test]
+    fn a_query() {
+        let dns = unicast(&dns_query());
+        assert_eq!(dns.name.as_str(), "plc.example");
+        assert_eq!((dns.query_type, dns.questions, dns.answers, dns.rcode), (28, 1, 0, 0));
+        assert!(!dns.response && !dns.multicast && dns.address.is_none());
+    }
+
+    #[test]
+    fn a_unicast_response_is_read_up_to_its_question() {
+        let answer = [dns_header(0x8183, [1, 2, 0, 0]), NAME.to_vec(), vec![0, 16, 0, 1, 0xff]].concat();
+        let dns = unicast(&answer);
+        assert_eq!((dns.query_type, dns.questions, dns.answers, dns.rcode), (16, 1, 2, 3));
+        assert!(dns.response);
+        let bare = unicast(&dns_header(0x8182, [0, 0, 0, 0]));
+        assert_eq!((bare.name.as_str(), bare.query_type, bare.rcode), ("", 0, 2));
+    }
+
+    #[test]
+    fn names_are_text() {
+        let name = |question: &[u8]| unicast(&query(question)).name;
+        assert_eq!(name(b"\x00").as_str(), "", "the root");
+        assert_eq!(name(b"\x05a\x00\xff\nb\x02Ex\x00").as_str(), "a???b.Ex");
+        let longest =
+            [&[b"\x3f".to_vec(), vec![b'x'; 63]].concat().repeat(3)[..], b"\x3d", &[b'y'; 61], b"\0"];
+        assert_eq!(name(&longest.concat()).as_str().len(), 253);
+    }
+
+    #[test]
+    fn names_longer_than_the_standard_allows() {
+        let long = [&[b"\x3f".to_vec(), vec![b'x'; 63]].concat().repeat(3)[..], b"\x3e", &[b'y'; 62], b"\0"];
+        assert_eq!(reason(&query(&long.concat())), FaultReason::BadField);
+        assert_eq!(reason(&query(&[&b"\x01a".repeat(4000)[..], b"\0"].concat())), FaultReason::BadField);
+    }
+
+    #[test]
+    fn pointers_only_lead_back() {
+        let reason = |pointer: &[u8]| reason(&query(pointer));
+        assert_eq!(reason(b"\xc0\x0c"), FaultReason::BadField, "to itself");
+        assert_eq!(reason(b"\x01a\xc0\x0c"), FaultReason::BadField, "into a loop");
+        assert_eq!(reason(b"\x01a\xc0\x0e"), FaultReason::BadField, "to its own pointer");
+        assert_eq!(reason(b"\xc0\x0e\x01a\x00"), FaultReason::BadField, "forward");
+        assert_eq!(reason(b"\xff\xff"), FaultReason::BadField, "out of the message");
+        assert_eq!(reason(b"\xc0\x00"), FaultReason::BadField, "into the header");
+        assert_eq!(reason(b"\x41a\x00"), FaultReason::BadField, "a label type that is none");
+    }
+
+    #[test]
+    fn a_chain_of_pointers_is_followed_only_so_far() {
+        // Data of a record that is no address: the root, then pointers, each to the one before.
+        let chain = |pointers: u8| {
+            let start = 12 + 1 + 10;
+            let mut data = vec![0];
+            for pointer in 0..pointers {
+                let target = if pointer == 0 { start } else { start + 1 + 2 * (pointer - 1) };
+                data.extend([0xc0, target]);
+            }
+            let last = [0xc0, start + 1 + 2 * (pointers - 1)];
+            [dns_header(0x8400, [0, 2, 0, 0]), record(b"\0", 16, &data), record(&last, 1, &[192, 0, 2, 1])]
+                .concat()
+        };
+        assert_eq!(multicast(&chain(31)).address, Some([192, 0, 2, 1].into()));
+        assert_eq!(reason(&chain(32)), FaultReason::BadField);
+    }
+
+    #[test]
+    fn an_announcement_gives_the_host_and_its_address() {
+        let dns = multicast(&mdns_announcement());
+        assert!(dns.multicast && dns.response);
+        assert_eq!(dns.name.as_str(), "tv.local");
+        assert_eq!(dns.address, Some([192, 0, 2, 77].into()));
+        assert_eq!((dns.questions, dns.answers, dns.query_type), (0, 1, 0));
+        let six = [dns_header(0x8400, [0, 1, 0, 0]), record(NAME, 28, &SERVER6)].concat();
+        assert_eq!(multicast(&six).address, Some(SERVER6.into()));
+        assert_eq!(unicast(&mdns_announcement()).address, None, "only of mDNS");
+    }
+
+    #[test]
+    fn an_answer_with_its_question_keeps_the_type_and_gives_the_host() {
+        let legacy = [
+            dns_header(0x8400, [2, 1, 0, 0]),
+            b"\x07printer\x05local\x00\x00\x0c\x00\x01".to_vec(),
+            b"\x04scan\xc0\x14\x00\x0c\x00\x01".to_vec(),
+            record(NAME, 1, &[192, 0, 2, 9]),
+        ];
+        let dns = multicast(&legacy.concat());
+        assert_eq!((dns.name.as_str(), dns.query_type), ("plc.example", 12));
+        assert_eq!(dns.address, Some([192, 0, 2, 9].into()));
+    }
+
+    #[test]
+    fn known_answers_and_probes_announce_nothing() {
+        let probe = [
+            dns_header(0, [1, 0, 1, 0]),
+            NAME.to_vec(),
+            vec![0, 255, 0x80, 1],
+            record(b"\xc0\x0c", 1, &[192, 0, 2, 9]),
+        ];
+        let dns = multicast(&probe.concat());
+        assert_eq!((dns.name.as_str(), dns.query_type, dns.address), ("plc.example", 255, None));
+    }
+
+    #[test]
+    fn an_announcement_is_looked_through_only_so_far() {
+        let crowd = |others: u16| {
+            let filler = record(b"\0", 16, b"").repeat(usize::from(others));
+            [dns_header(0x8400, [0, others + 1, 0, 0]), filler, record(NAME, 1, &[192, 0, 2, 9])].concat()
+        };
+        assert!(multicast(&crowd(63)).address.is_some());
+        assert!(multicast(&crowd(64)).address.is_none());
+        let questions = [dns_header(0x8400, [1000, 1, 0, 0]), b"\0\0\x01\0\x01".repeat(1000)].concat();
+        assert!(multicast(&questions).address.is_none());
+    }
+
+    #[test]
+    fn incomplete_messages() {
+        let announcement = mdns_announcement();
+        for length in [0, 11, 12, 20, 40, 60, announcement.len() - 32] {
+            assert_eq!(reason(&announcement[..length]), FaultReason::TooShort, "{length}");
+        }
+        let frame = udp4(53, 40_000, &dns_query());
+        let cut = captured(&frame, frame.len() - 1);
+        assert_eq!(cut.fault, fault(Layer::Dns, FaultReason::Cut));
+        assert!(matches!(cut.hint, Hint::None));
+        let odd = [dns_header(0x8400, [0, 1, 0, 0]), record(NAME, 1, &[192, 0, 2])].concat();
+        assert_eq!(reason(&odd), FaultReason::BadLength);
+    }
+}

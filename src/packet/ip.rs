@@ -200,3 +200,159 @@ fn skip_extensions(mut carried: Carried<'_>) -> Result<Carried<'_>, Stop> {
     }
     Err(Stop { protocol: carried.protocol, reason: FaultReason::BadField })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::samples::{
+        CLIENT, CLIENT6, LINK, SERVER, SERVER6, captured, digest, extensions, fault, ip, ip4, ip6, tcp4,
+        transport, udp_header,
+    };
+    use crate::packet::{Tcp, Udp};
+
+    /// UDP with two bytes of payload.
+    fn udp() -> Vec<u8> {
+        [&udp_header(5000, 6000, 10)[..], b"hi"].concat()
+    }
+
+    fn is_udp(digest: &Digest, bytes: u32) -> bool {
+        matches!(transport(digest), Transport::Udp(Udp { source_port: 5000, payload, .. }) if payload == bytes)
+    }
+
+    #[test]
+    fn addresses_and_hop_limits() {
+        let four = ip(&digest(&ip4(17, &udp())));
+        assert_eq!((four.source, four.destination), (CLIENT.into(), SERVER.into()));
+        assert_eq!(four.hop_limit, 64);
+        let six = ip(&digest(&ip6(17, &udp())));
+        assert_eq!((six.source, six.destination), (CLIENT6.into(), SERVER6.into()));
+        assert_eq!(six.hop_limit, 255);
+    }
+
+    #[test]
+    fn ipv4_options_are_passed_over() {
+        let mut frame = ip4(17, &udp());
+        frame[LINK] = 0x46;
+        frame[LINK + 3] += 4;
+        frame.splice(LINK + 20..LINK + 20, [0x94, 4, 0, 0]);
+        assert!(is_udp(&digest(&frame), 2));
+        assert_eq!(captured(&frame, LINK + 23).fault, fault(Layer::Ip, FaultReason::Cut));
+    }
+
+    #[test]
+    fn a_total_length_of_zero_is_the_rest_of_the_frame() {
+        let mut frame = tcp4(&[0; 3000]);
+        frame[LINK + 2..LINK + 4].fill(0);
+        assert!(matches!(transport(&digest(&frame)), Transport::Tcp(Tcp { payload: 3000, .. })));
+        assert!(matches!(transport(&captured(&frame, 96)), Transport::Tcp(Tcp { payload: 3000, .. })));
+        let mut frame = ip6(17, &udp());
+        frame[LINK + 4..LINK + 6].fill(0);
+        assert!(is_udp(&digest(&frame), 2));
+        assert_eq!(digest(&frame).fault, None);
+    }
+
+    #[test]
+    fn bad_ipv4_headers() {
+        let with = |at: usize, byte| {
+            let mut frame = ip4(17, &udp());
+            frame[LINK + at] = byte;
+            digest(&frame)
+        };
+        assert_eq!(with(0, 0x65).fault, fault(Layer::Ip, FaultReason::BadField), "version");
+        assert_eq!(with(0, 0x44).fault, fault(Layer::Ip, FaultReason::BadLength), "header length below 5");
+        assert_eq!(with(0, 0x4f).fault, fault(Layer::Ip, FaultReason::TooShort), "header longer than frame");
+        let short = with(3, 19);
+        assert_eq!(short.fault, fault(Layer::Ip, FaultReason::BadLength), "total below header");
+        assert!(matches!(transport(&short), Transport::Other(17)));
+        let frame = ip4(17, &udp());
+        assert_eq!(digest(&frame[..LINK + 19]).fault, fault(Layer::Ip, FaultReason::TooShort));
+        assert_eq!(captured(&frame, LINK + 19).fault, fault(Layer::Ip, FaultReason::Cut));
+    }
+
+    #[test]
+    fn a_length_beyond_the_frame_is_a_fault_and_reading_goes_on() {
+        let mut frame = tcp4(b"data");
+        frame[LINK + 2] = 4;
+        let four = digest(&frame);
+        assert_eq!(four.fault, fault(Layer::Ip, FaultReason::BadLength));
+        assert!(matches!(transport(&four), Transport::Tcp(Tcp { payload: 4, .. })));
+        let mut frame = ip6(17, &udp());
+        frame[LINK + 4] = 4;
+        let six = digest(&frame);
+        assert_eq!(six.fault, fault(Layer::Ip, FaultReason::BadLength));
+        assert!(is_udp(&six, 2));
+    }
+
+    #[test]
+    fn only_first_fragments_have_a_transport() {
+        let mut frame = ip4(17, &[&udp_header(5000, 6000, 2008)[..], &[0; 100]].concat());
+        frame[LINK + 6] = 0x20;
+        assert!(is_udp(&digest(&frame), 100));
+        assert_eq!(digest(&frame).fault, None);
+        frame[LINK + 7] = 13;
+        assert!(matches!(transport(&digest(&frame)), Transport::Fragment(17)));
+        frame[LINK + 6] = 0;
+        assert!(matches!(transport(&digest(&frame)), Transport::Fragment(17)));
+        frame[LINK + 6..LINK + 8].copy_from_slice(&[0x40, 0]);
+        assert_eq!(digest(&frame).fault, fault(Layer::Udp, FaultReason::BadLength), "only DF: no fragment");
+    }
+
+    #[test]
+    fn ipv6_fragments() {
+        let fragment = |offset: u8, more: u8| {
+            let udp = [&udp_header(5000, 6000, 2008)[..], &[0; 100]].concat();
+            digest(&ip6(44, &[&[17, 0, 0, offset << 3 | more, 0, 0, 0, 1][..], &udp].concat()))
+        };
+        assert!(is_udp(&fragment(0, 1), 100));
+        assert_eq!(fragment(0, 1).fault, None);
+        assert_eq!(fragment(0, 0).fault, fault(Layer::Udp, FaultReason::BadLength), "atomic: whole");
+        assert!(matches!(transport(&fragment(14, 1)), Transport::Fragment(17)));
+        assert!(matches!(transport(&fragment(14, 0)), Transport::Fragment(17)));
+    }
+
+    #[test]
+    fn ipv6_extension_headers_are_followed() {
+        let frame = ip6(0, &extensions(&udp()));
+        assert!(is_udp(&digest(&frame), 2));
+        // Each header needs all of its bytes; the protocol named is that of the one that could not be read.
+        for (length, protocol) in [(7, 0), (15, 60), (23, 43), (31, 44), (47, 51)] {
+            let at = LINK + 40 + length;
+            let cut = captured(&frame, at);
+            assert_eq!(cut.fault, fault(Layer::Ip, FaultReason::Cut));
+            assert!(matches!(transport(&cut), Transport::Other(p) if p == protocol), "{length}");
+        }
+    }
+
+    #[test]
+    fn bad_extension_headers() {
+        let reason = |next, body: &[u8]| digest(&ip6(next, body)).fault;
+        let late_hop_by_hop = [&[0, 0, 1, 4, 0, 0, 0, 0], &[17, 0, 1, 4, 0, 0, 0, 0], &udp()[..]].concat();
+        assert_eq!(reason(60, &late_hop_by_hop), fault(Layer::Ip, FaultReason::BadField));
+        let empty_authentication = [&[17, 0, 0, 0, 0, 0, 0, 0], &[0; 8], &udp()[..]].concat();
+        assert_eq!(reason(51, &empty_authentication), fault(Layer::Ip, FaultReason::BadLength));
+        let long_options = [&[17, 200, 1, 4, 0, 0, 0, 0], &udp()[..]].concat();
+        assert_eq!(reason(60, &long_options), fault(Layer::Ip, FaultReason::TooShort));
+        let chain = |headers: usize| [[60, 0, 1, 4, 0, 0, 0, 0].repeat(headers), vec![0; 40]].concat();
+        assert_eq!(reason(60, &chain(1000)), fault(Layer::Ip, FaultReason::BadField));
+    }
+
+    #[test]
+    fn a_length_field_that_ends_within_a_header_is_told_from_a_frame_that_ends_there() {
+        let mut frame = ip6(60, &[&[17, 0, 1, 4, 0, 0, 0, 0], &udp()[..]].concat());
+        frame[LINK + 5] = 4;
+        assert_eq!(digest(&frame).fault, fault(Layer::Ip, FaultReason::BadLength));
+    }
+
+    #[test]
+    fn no_next_header_and_unknown_protocols_are_no_fault() {
+        for protocol in [50, 59, 132] {
+            let frame = digest(&ip6(protocol, &[]));
+            assert!(matches!(transport(&frame), Transport::Other(p) if p == protocol));
+            assert_eq!(frame.fault, None);
+        }
+        assert_eq!(digest(&ip6(59, &[])[..LINK + 39]).fault, fault(Layer::Ip, FaultReason::TooShort));
+        let mut frame = ip6(59, &[]);
+        frame[LINK] = 0x45;
+        assert_eq!(digest(&frame).fault, fault(Layer::Ip, FaultReason::BadField));
+    }
+}

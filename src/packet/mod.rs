@@ -10,6 +10,8 @@ mod dissect;
 mod dns;
 mod icmp;
 mod ip;
+#[cfg(test)]
+mod samples;
 mod transport;
 mod window;
 

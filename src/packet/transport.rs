@@ -100,3 +100,133 @@ fn hint(udp: Udp, payload: Window<'_>, digest: &mut Digest) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::samples::{
+        LINK, LINK_IP4, captured, dhcp_request, digest, dns_query, fault, ip4, ip6, tcp4, transport,
+        udp_header, udp4,
+    };
+
+    #[test]
+    fn a_segment_is_read() {
+        let frame = tcp4(b"twelve bytes");
+        let Transport::Tcp(tcp) = transport(&digest(&frame)) else { panic!() };
+        assert_eq!(
+            tcp,
+            Tcp {
+                source_port: 40_000,
+                destination_port: 502,
+                flags: TcpFlags(TcpFlags::PSH.0 | TcpFlags::ACK.0),
+                sequence: 0x0102_0304,
+                acknowledgement: 0x0a0b_0c0d,
+                window: 501,
+                payload: 12,
+            }
+        );
+    }
+
+    #[test]
+    fn all_control_bits_are_kept() {
+        let mut frame = tcp4(b"");
+        frame[LINK_IP4 + 13] = 0xc3;
+        assert!(matches!(transport(&digest(&frame)), Transport::Tcp(Tcp { flags: TcpFlags(0xc3), .. })));
+    }
+
+    #[test]
+    fn options_that_the_capture_cut_do_not_hide_the_segment() {
+        let frame = tcp4(b"twelve bytes");
+        let cut = captured(&frame, LINK_IP4 + 20);
+        assert!(matches!(transport(&cut), Transport::Tcp(Tcp { destination_port: 502, payload: 12, .. })));
+        assert_eq!(cut.fault, fault(Layer::Tcp, FaultReason::Cut));
+        let cut = captured(&frame, LINK_IP4 + 19);
+        assert!(matches!(transport(&cut), Transport::Other(6)));
+        assert_eq!(cut.fault, fault(Layer::Tcp, FaultReason::Cut));
+    }
+
+    #[test]
+    fn bad_segments() {
+        let with = |data_offset: u8| {
+            let mut frame = tcp4(b"");
+            frame[LINK_IP4 + 12] = data_offset << 4;
+            let digest = digest(&frame);
+            assert!(matches!(transport(&digest), Transport::Other(6)));
+            digest.fault
+        };
+        assert_eq!(with(4), fault(Layer::Tcp, FaultReason::BadLength));
+        assert_eq!(with(15), fault(Layer::Tcp, FaultReason::TooShort));
+        let mut padded = ip4(6, &[0; 10]);
+        assert_eq!(digest(&padded).fault, fault(Layer::Tcp, FaultReason::TooShort));
+        padded.resize(60, 0);
+        assert_eq!(digest(&padded).fault, fault(Layer::Tcp, FaultReason::BadLength));
+    }
+
+    #[test]
+    fn udp_lengths() {
+        let with = |length, payload: &[u8]| {
+            digest(&ip4(17, &[&udp_header(5000, 6000, length)[..], payload].concat()))
+        };
+        let payload = |digest: &Digest| match transport(digest) {
+            Transport::Udp(udp) => Some(udp.payload),
+            _ => None,
+        };
+        let bad = fault(Layer::Udp, FaultReason::BadLength);
+        // Bytes behind the datagram but within the packet belong to nobody.
+        for (length, expected) in [
+            (12, (Some(4), None)),
+            (10, (Some(2), None)),
+            (8, (Some(0), None)),
+            (13, (Some(4), bad)),
+            (7, (None, bad)),
+            (0, (None, bad)),
+        ] {
+            let digest = with(length, b"four");
+            assert_eq!((payload(&digest), digest.fault), expected, "{length}");
+        }
+        let frame = udp4(5000, 6000, b"four");
+        assert_eq!(digest(&ip4(17, &[0; 7])).fault, fault(Layer::Udp, FaultReason::TooShort));
+        assert_eq!(captured(&frame, LINK_IP4 + 7).fault, fault(Layer::Udp, FaultReason::Cut));
+        assert_eq!(payload(&captured(&frame, LINK_IP4 + 8)), Some(4));
+    }
+
+    #[test]
+    fn a_udp_length_of_zero_is_a_jumbogram_only_where_ip_gave_none_either() {
+        let mut frame = ip6(17, &[&udp_header(5000, 6000, 0)[..], b"four"].concat());
+        assert_eq!(digest(&frame).fault, fault(Layer::Udp, FaultReason::BadLength));
+        frame[LINK + 4..LINK + 6].fill(0);
+        assert!(matches!(transport(&digest(&frame)), Transport::Udp(Udp { payload: 4, .. })));
+        assert_eq!(digest(&frame).fault, None);
+    }
+
+    #[test]
+    fn ports_decide_what_is_read() {
+        let query = dns_query();
+        for (source, destination, multicast) in [
+            (40_000, 53, false),
+            (53, 40_000, false),
+            (5353, 53, false),
+            (5353, 5353, true),
+            (40_000, 5353, true),
+        ] {
+            let Hint::Dns(dns) = digest(&udp4(source, destination, &query)).hint else { panic!() };
+            assert_eq!(dns.multicast, multicast);
+        }
+        for (source, destination) in [(68, 67), (67, 68), (67, 67)] {
+            assert!(matches!(digest(&udp4(source, destination, &dhcp_request())).hint, Hint::Dhcp(_)));
+        }
+        for port in [54, 5355, 6667] {
+            assert!(matches!(digest(&udp4(port, port, &query)).hint, Hint::None));
+        }
+    }
+
+    #[test]
+    fn an_unreadable_message_leaves_the_rest_valid() {
+        for (port, layer) in [(53, Layer::Dns), (5353, Layer::Dns), (67, Layer::Dhcp)] {
+            let digest = digest(&udp4(40_000, port, b"?"));
+            assert_eq!(digest.fault, fault(layer, FaultReason::TooShort));
+            assert!(matches!(digest.hint, Hint::None));
+            assert!(matches!(transport(&digest), Transport::Udp(Udp { payload: 1, .. })));
+        }
+    }
+}
