@@ -1,4 +1,19 @@
 //! Where frames come from: [`Source`], live or from files. What a frame means is `packet`'s.
+//!
+//! [`Tap`] is a live capture that survives the loss of its interface, [`Live`] one opening of an interface, [`Files`]
+//! a row of capture files. All of it only listens: no frame is ever sent.
+
+mod error;
+mod file;
+mod interface;
+mod live;
+mod tap;
+
+pub use error::CaptureError;
+pub use file::{BrokenRecord, Files, Flaw};
+pub use interface::{Interface, LinkState, Medium, choose, interfaces};
+pub use live::{Live, check_filter};
+pub use tap::{Tap, TapState};
 
 use crate::packet::Frame;
 use crate::time::{Span, Timestamp};
@@ -53,7 +68,9 @@ pub trait Source {
 pub enum Next<'a> {
     /// A frame.
     Frame(Frame<'a>),
-    /// Nothing came; the time is now, on the clock that stamps the frames.
+    /// Nothing came; the time is how far the clock that stamps the frames has come. Frames that are older have been
+    /// given, up to what a busy machine delays. [`Timestamp::EPOCH`] when no such clock is known yet: a pipe that has
+    /// not given its first frame.
     Idle(Timestamp),
     /// The files are read or the generated network has ended; there will never be another frame.
     End,
@@ -71,7 +88,3 @@ pub struct SourceCounters {
     /// Records of a capture file that were cut short or nonsense, after which reading of that file stopped.
     pub broken_records: u64,
 }
-
-/// Why a source is of no more use.
-#[derive(Debug, thiserror::Error)]
-pub enum CaptureError {}

@@ -1,0 +1,230 @@
+//! One opening of an interface through libpcap, which only listens. Waiting for a lost interface is `tap`'s.
+//!
+//! The ring stays in libpcap's default mode (TPACKET_V3): the kernel hands over blocks of frames, which costs a
+//! fifteenth of the "immediate" mode. The wait is poll(2) with a patience of our own, since libpcap's read timeout
+//! need not fire while no frame comes.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use pcap::{Active, Capture, Linktype, Precision, Stat};
+use socket2::{Domain, Socket, Type};
+
+use crate::capture::interface::{LinkState, interfaces};
+use crate::capture::{CaptureError, Config, Next, Source, SourceCounters};
+use crate::packet::{Frame, Link};
+use crate::sys::{clock, readable};
+use crate::time::{Span, Timestamp};
+
+/// How long the kernel may hold a block that is not full.
+const BLOCK_MILLIS: u16 = 50;
+
+/// A ring below two of libpcap's blocks cannot be filled and read at the same time.
+const LEAST_RING: u32 = 512 << 10;
+
+/// An interface that is listened to.
+pub struct Live {
+    capture: Capture<Active>,
+    interface: String,
+    link: Link,
+    /// The last read found nothing, so the next one waits first.
+    drained: bool,
+    counters: SourceCounters,
+    last: Stat,
+}
+
+impl Live {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// [`CaptureError`] that tells apart an interface that does not exist or is down, a missing right and a bad filter.
+    pub fn open(config: &Config, interface: &str) -> Result<Self, CaptureError> {
+        require_up(interface)?;
+        let snapshot = i32::try_from(config.snapshot_bytes).unwrap_or(i32::MAX);
+        let ring = i32::try_from(config.ring_bytes.max(LEAST_RING)).unwrap_or(i32::MAX);
+        let mut capture = Capture::from_device(interface)
+            .and_then(|inactive| {
+                inactive
+                    .promisc(config.promiscuous)
+                    .snaplen(snapshot)
+                    .buffer_size(ring)
+                    .timeout(i32::from(BLOCK_MILLIS))
+                    .precision(Precision::Nano)
+                    .open()
+            })
+            .and_then(Capture::setnonblock)
+            .map_err(|error| why_not_opened(interface, error))?;
+        if !config.filter.is_empty() {
+            capture.filter(&config.filter, true).map_err(|error| bad_filter(&config.filter, error))?;
+        }
+        Ok(Self {
+            link: link_of(capture.get_datalink()),
+            capture,
+            interface: interface.to_owned(),
+            drained: true,
+            counters: SourceCounters::default(),
+            last: Stat { received: 0, dropped: 0, if_dropped: 0 },
+        })
+    }
+
+    /// The name of the interface.
+    #[must_use]
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// How its frames begin.
+    #[must_use]
+    pub const fn link(&self) -> Link {
+        self.link
+    }
+}
+
+impl Source for Live {
+    fn next(&mut self) -> Result<Next<'_>, CaptureError> {
+        if self.drained {
+            match readable(self.capture.as_fd(), Config::PATIENCE) {
+                Ok(true) => self.drained = false,
+                Ok(false) => return Ok(Next::Idle(horizon())),
+                Err(error) => return Err(why_lost(&self.interface, error.into())),
+            }
+        }
+        match self.capture.next_packet() {
+            Ok(packet) => {
+                self.counters.frames += 1;
+                Ok(Next::Frame(Frame {
+                    time: time_of(packet.header.ts),
+                    link: self.link,
+                    wire_len: packet.header.len,
+                    bytes: packet.data,
+                }))
+            }
+            Err(pcap::Error::TimeoutExpired) => {
+                self.drained = true;
+                Ok(Next::Idle(horizon()))
+            }
+            Err(error) => Err(why_lost(&self.interface, error)),
+        }
+    }
+
+    /// Asks the kernel, so call it about once a second and not for each frame. While the interface is lost the numbers
+    /// stay as they were.
+    fn counters(&mut self) -> SourceCounters {
+        if let Ok(now) = self.capture.stats() {
+            self.counters.kernel_drops += grown(self.last.dropped, now.dropped);
+            self.counters.interface_drops += grown(self.last.if_dropped, now.if_dropped);
+            self.last = now;
+        }
+        self.counters
+    }
+}
+
+/// Compiles a filter as for Ethernet, which needs neither an interface nor a right.
+///
+/// # Errors
+/// [`CaptureError::BadFilter`] with libpcap's message.
+pub fn check_filter(filter: &str) -> Result<(), CaptureError> {
+    Capture::dead(Linktype::ETHERNET)
+        .and_then(|dead| dead.compile(filter, true))
+        .map(drop)
+        .map_err(|error| bad_filter(filter, error))
+}
+
+/// The time up to which every frame has been given: what is younger may still wait in a block.
+pub(super) fn horizon() -> Timestamp {
+    clock::now() - Span::from_millis(u64::from(BLOCK_MILLIS))
+}
+
+/// With [`Precision::Nano`], which every network interface of Linux has, the fraction is in nanoseconds.
+#[allow(clippy::useless_conversion, reason = "the seconds have 32 bits on some targets")]
+fn time_of(stamp: libc::timeval) -> Timestamp {
+    Timestamp::from_parts(stamp.tv_sec.into(), u32::try_from(stamp.tv_usec).unwrap_or(0))
+}
+
+/// How far a counter of 32 bits that wraps has come. One that went back was reset by a driver and has not grown.
+fn grown(before: u32, now: u32) -> u64 {
+    match now.wrapping_sub(before) {
+        step if step <= u32::MAX / 2 => u64::from(step),
+        _ => 0,
+    }
+}
+
+/// LINKTYPE numbers are libpcap's DLT numbers but for a few; the one of these that Linux gives is raw IP.
+fn link_of(kind: Linktype) -> Link {
+    match kind.0 {
+        1 => Link::Ethernet,
+        12 => Link::Unknown(101),
+        other => Link::Unknown(u16::try_from(other).unwrap_or(u16::MAX)),
+    }
+}
+
+fn require_up(interface: &str) -> Result<(), CaptureError> {
+    let known = interfaces()?;
+    match known.iter().find(|i| i.name == interface) {
+        None => {
+            let names: Vec<&str> = known.iter().map(|i| i.name.as_str()).collect();
+            Err(CaptureError::NoSuchInterface { interface: interface.to_owned(), known: names.join(", ") })
+        }
+        Some(found) if found.state == LinkState::Down => {
+            Err(CaptureError::InterfaceDown { interface: interface.to_owned() })
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// libpcap tells a missing right by its message only; the kernel, asked again, tells it by number.
+fn why_not_opened(interface: &str, error: pcap::Error) -> CaptureError {
+    match Socket::new(Domain::PACKET, Type::RAW, None) {
+        Err(refused) if refused.kind() == io::ErrorKind::PermissionDenied => {
+            CaptureError::NoPermission { interface: interface.to_owned() }
+        }
+        _ => why_lost(interface, error),
+    }
+}
+
+/// What became of an interface that was there.
+fn why_lost(interface: &str, error: pcap::Error) -> CaptureError {
+    match require_up(interface) {
+        Err(CaptureError::NoSuchInterface { interface, .. }) => CaptureError::InterfaceVanished { interface },
+        Err(CaptureError::InterfaceDown { interface }) => CaptureError::InterfaceDown { interface },
+        _ => CaptureError::Interface { interface: interface.to_owned(), source: error },
+    }
+}
+
+fn bad_filter(filter: &str, error: pcap::Error) -> CaptureError {
+    let message = match error {
+        pcap::Error::PcapError(message) => message,
+        other => other.to_string(),
+    };
+    CaptureError::BadFilter { filter: filter.to_owned(), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_survive_the_wrap_of_the_kernel_s() {
+        assert_eq!(grown(10, 15), 5);
+        assert_eq!(grown(u32::MAX - 1, 3), 5);
+        assert_eq!(grown(15, 10), 0);
+    }
+
+    #[test]
+    fn a_filter_is_checked_without_an_interface() {
+        check_filter("tcp port 80 or vlan").unwrap();
+        check_filter("").unwrap();
+        let error = check_filter("tcp prt 80").unwrap_err();
+        assert!(error.to_string().starts_with("bad filter `tcp prt 80`: "), "{error}");
+        assert!(check_filter("a\0b").is_err());
+    }
+
+    #[test]
+    fn an_interface_that_does_not_exist_is_named_with_those_that_do() {
+        let Err(error) = Live::open(&Config::default(), "nosuch9") else { panic!("opened") };
+        assert!(matches!(&error, CaptureError::NoSuchInterface { interface, .. } if interface == "nosuch9"));
+        for interface in interfaces().unwrap() {
+            assert!(error.to_string().contains(&interface.name), "{error}");
+        }
+    }
+}

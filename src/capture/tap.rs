@@ -1,0 +1,158 @@
+//! A live capture that outlives its interface: it waits for a lost one and opens it again. How an interface is opened
+//! and what a loss looks like is `live`'s.
+
+use std::error::Error;
+use std::thread;
+
+use crate::capture::live::horizon;
+use crate::capture::{
+    CaptureError, Config, Live, Next, Source, SourceCounters, check_filter, choose, interfaces,
+};
+use crate::sys::clock::Stopwatch;
+use crate::time::Span;
+
+/// Time between two attempts to open an interface again.
+const RETRY: Span = Span::from_secs(1);
+
+/// A tap on one interface. [`Source::next`] never fails: while the interface is lost it says idle.
+pub struct Tap {
+    config: Config,
+    interface: String,
+    why: String,
+    live: Option<Live>,
+    state: TapState,
+    losses: u64,
+    /// What earlier openings counted.
+    past: SourceCounters,
+    since_attempt: Stopwatch,
+}
+
+/// Whether a tap delivers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TapState {
+    /// Open.
+    Running,
+    /// Lost; it is opened again as soon as it is back. With the reason.
+    Waiting(String),
+}
+
+impl Tap {
+    /// Opens the interface that is configured, or chooses one. One that exists but is down is waited for.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when waiting would not help: the interface does not exist, a right is missing, the filter is
+    /// bad, or there is none to choose.
+    pub fn open(config: Config) -> Result<Self, CaptureError> {
+        let (interface, why) = match &config.interface {
+            Some(name) => (name.clone(), "configured".to_owned()),
+            None => {
+                let known = interfaces()?;
+                let (chosen, why) = choose(&known).ok_or(CaptureError::NoInterface)?;
+                (chosen.name.clone(), format!("chosen: {why}"))
+            }
+        };
+        let (live, state) = match Live::open(&config, &interface) {
+            Ok(live) => (Some(live), TapState::Running),
+            Err(error @ CaptureError::InterfaceDown { .. }) => {
+                check_filter(&config.filter)?;
+                (None, TapState::Waiting(error.to_string()))
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self {
+            config,
+            interface,
+            why,
+            live,
+            state,
+            losses: 0,
+            past: SourceCounters::default(),
+            since_attempt: Stopwatch::start(),
+        })
+    }
+
+    /// The name of the interface.
+    #[must_use]
+    pub fn interface(&self) -> &str {
+        &self.interface
+    }
+
+    /// Why it is this interface: `configured`, or `chosen` with the reason.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Whether it delivers.
+    #[must_use]
+    pub const fn state(&self) -> &TapState {
+        &self.state
+    }
+
+    /// Times the interface was lost.
+    #[must_use]
+    pub const fn losses(&self) -> u64 {
+        self.losses
+    }
+
+    /// Waits a little or opens again, whichever is due. The wait ends early when the thread is unparked.
+    fn recover(&mut self) {
+        if let Some(mut lost) = self.live.take() {
+            self.past = sum(self.past, lost.counters());
+            self.since_attempt = Stopwatch::start();
+        }
+        if self.since_attempt.elapsed() < RETRY {
+            thread::park_timeout(Config::PATIENCE.to_std());
+            return;
+        }
+        self.since_attempt = Stopwatch::start();
+        match Live::open(&self.config, &self.interface) {
+            Ok(live) => {
+                self.live = Some(live);
+                self.state = TapState::Running;
+            }
+            Err(error) => self.state = TapState::Waiting(one_line(&error)),
+        }
+    }
+}
+
+impl Source for Tap {
+    fn next(&mut self) -> Result<Next<'_>, CaptureError> {
+        if self.state != TapState::Running {
+            self.recover();
+        }
+        let next = match &mut self.live {
+            Some(live) if self.state == TapState::Running => live.next(),
+            _ => return Ok(Next::Idle(horizon())),
+        };
+        next.or_else(|error| {
+            self.losses += 1;
+            self.state = TapState::Waiting(one_line(&error));
+            Ok(Next::Idle(horizon()))
+        })
+    }
+
+    /// Totals over all openings. Asks the kernel, so call it about once a second and not for each frame.
+    fn counters(&mut self) -> SourceCounters {
+        match &mut self.live {
+            Some(live) => sum(self.past, live.counters()),
+            None => self.past,
+        }
+    }
+}
+
+fn sum(a: SourceCounters, b: SourceCounters) -> SourceCounters {
+    SourceCounters {
+        frames: a.frames + b.frames,
+        kernel_drops: a.kernel_drops + b.kernel_drops,
+        interface_drops: a.interface_drops + b.interface_drops,
+        broken_records: a.broken_records + b.broken_records,
+    }
+}
+
+fn one_line(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
