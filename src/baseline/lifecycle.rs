@@ -126,9 +126,10 @@ impl Baseline {
         };
     }
 
-    /// Tells the time of the capture, at least every few seconds and before the windows that ended by then. Learning
-    /// counts the time that passes between two calls; a step of more than an hour, a step back, and the time between
-    /// a snapshot and its restoration count nothing. Says once that learning is over.
+    /// Tells the time of the capture, at least every few seconds, after the windows that ended by then: or the last
+    /// ones of the time to learn would come when learning is over. Learning counts the time that passes between two
+    /// calls; a step of more than an hour, a step back, and the time between a snapshot and its restoration count
+    /// nothing. Says once that learning is over.
     pub fn handle_time(&mut self, now: Timestamp) -> Option<LearningEnded> {
         let latest = self.latest.unwrap_or(now);
         if now < latest && latest.since(now) < DISORDER {
@@ -308,11 +309,11 @@ mod tests {
         let mut baseline = Baseline::new(small());
         baseline.start(at(0), None);
         for seconds in (0..=600).step_by(10) {
-            baseline.handle_time(at(seconds));
             if seconds % 60 == 0 && seconds > 0 {
                 baseline.handle_window(device(1), &window(at(seconds - 60), 1.0));
                 baseline.handle_window(device(2), &window(at(seconds - 60), 2.0));
             }
+            baseline.handle_time(at(seconds));
         }
         baseline
     }
@@ -353,7 +354,7 @@ mod tests {
     #[test]
     fn starting_anew_forgets_and_rises() {
         let mut baseline = learned();
-        assert_eq!((baseline.devices(), baseline.windows()), (2, 18));
+        assert_eq!((baseline.devices(), baseline.windows()), (2, 20));
         baseline.start(at(1_000), Some(Span::from_secs(5)));
         assert_eq!((baseline.devices(), baseline.windows(), baseline.learned()), (0, 0, Span::ZERO));
         assert_eq!(baseline.handle_time(at(1_005)).unwrap().id.to_string(), "b2");

@@ -24,7 +24,7 @@ struct Sides {
 
 /// One standard score in twenty lies in the tail. It does not begin within one spread, and its scale is not under
 /// one half: a feature that never moved surprises by how far it moves, not by moving at all.
-const FIT: Fit = Fit { one_in: 20, least: 1.0, floor: 0.5 };
+const FIT: Fit = Fit { one_in: 20, least: 1.0, floor: 0.5, widening: 0.0 };
 
 impl Extremes {
     /// Fits the tails to standardised rows.

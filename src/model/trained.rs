@@ -339,7 +339,7 @@ fn compress(score: f32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::baseline::forge;
+    use crate::baseline::{forge, narrow};
     use crate::feature::{DeviceWindow, SCHEMA, Scale, Slot};
     use crate::flow::DeviceId;
     use crate::model::BadSnapshot;
@@ -396,12 +396,12 @@ mod tests {
             let mut baseline = Baseline::new(crate::baseline::Config::default());
             baseline.start(minute(self.minute), Some(Span::from_secs(60 * windows)));
             for _ in 0..windows {
-                self.minute += 1;
-                baseline.handle_time(minute(self.minute));
                 for n in 0..DEVICES {
                     let (vector, start) = (self.window(n), minute(self.minute));
                     baseline.handle_window(device(n), &window(start, vector));
                 }
+                self.minute += 1;
+                baseline.handle_time(minute(self.minute));
             }
             baseline
         }
@@ -473,6 +473,168 @@ mod tests {
                 false_positives(&mut network, &model, 3_000)
             });
             assert!(rates[0] <= 3 && rates[1] <= rates[0].max(1), "seed {seed}: {rates:?} of 3,000");
+        }
+    }
+
+    #[test]
+    fn the_farther_off_the_rarer() {
+        let mut network = Network::new(2);
+        let model = trained(&mut network, 200);
+        let base = network.window(5);
+        let chances = [1.0, 10.0, 100.0, 1e4, 1e8]
+            .map(|factor| model.judge(device(5), &altered(&base, Slot::ReceivedByteRate, factor)).p_value);
+        assert!(chances.is_sorted_by(|a, b| a > b), "{chances:?}");
+        // Nothing that a vector can hold gives a number that is none.
+        for extreme in [f32::MAX, f32::MIN, f32::MIN_POSITIVE] {
+            let vector = FeatureVector::new([extreme; COUNT]);
+            let verdict = model.judge(device(5), &vector);
+            assert!(verdict.p_value > 0.0 && verdict.p_value <= 1.0 && verdict.raw < 1.0, "{verdict:?}");
+            assert!(model.explain(device(5), &vector).iter().map(|c| c.share).sum::<f64>() <= 1.0 + 1e-9);
+        }
+    }
+
+    #[test]
+    fn contributions_are_few_and_share_one_finding() {
+        let mut network = Network::new(3);
+        let model = trained(&mut network, 100);
+        for n in 0..DEVICES {
+            let vector = network.window(n);
+            let contributions = model.explain(device(n), &vector);
+            assert!(contributions.len() <= Model::MAX_CONTRIBUTIONS);
+            assert!(contributions.is_sorted_by(|a, b| a.share >= b.share));
+            assert!(
+                contributions
+                    .iter()
+                    .all(|c| c.share > 0.0 && c.value.total_cmp(&vector.values()[c.slot]).is_eq())
+            );
+            assert!(contributions.iter().map(|c| c.share).sum::<f64>() <= 1.0 + 1e-9);
+        }
+    }
+
+    #[test]
+    fn too_little_is_refused_with_what_is_missing() {
+        let mut network = Network::new(4);
+        let none = Baseline::new(crate::baseline::Config::default());
+        let train = |baseline: &Baseline| Model::train(baseline, &Config::default(), minute(0)).unwrap_err();
+        assert_eq!(train(&none), NotTrained::TooFew { have: 0, need: 64 });
+        assert_eq!(train(&network.baseline(5)), NotTrained::TooFew { have: 60, need: 64 });
+        assert_eq!(train(&network.baseline(8)), NotTrained::TooShort { have: 8, need: 10 });
+        assert_eq!(
+            train(&network.baseline(8)).to_string(),
+            "windows of 8 of the 10 points in time that it needs; learn longer"
+        );
+        // All devices changed in between: nothing that was held out can calibrate.
+        let mut baseline = Baseline::new(crate::baseline::Config::default());
+        baseline.start(minute(0), None);
+        for m in 1..=20 {
+            for n in 0..DEVICES {
+                let key = device(if m <= 14 { n } else { n + 100 });
+                baseline.handle_window(key, &window(minute(m), network.window(n)));
+            }
+        }
+        assert_eq!(train(&baseline), NotTrained::TooFewHeldOut { have: 0, need: 20 });
+    }
+
+    #[test]
+    fn an_unknown_device_is_compared_with_all_and_said_to_be_unknown() {
+        let mut network = Network::new(5);
+        let model = trained(&mut network, 200);
+        let mut unusual = 0;
+        for n in 0..DEVICES {
+            let vector = network.window(n);
+            let verdict = model.judge(device(n + 100), &vector);
+            assert!(!verdict.known && model.judge(device(n), &vector).known);
+            unusual += usize::from(verdict.unusual);
+        }
+        assert_eq!(unusual, 0, "what some device does all day is not unusual for one that nobody knows");
+    }
+
+    #[test]
+    fn a_device_that_came_late_has_its_own_profile() {
+        let mut network = Network::new(6);
+        let mut baseline = network.baseline(100);
+        baseline.start(minute(0), None);
+        for m in 1..=100 {
+            for n in (0..DEVICES).filter(|&n| n > 0 || m > 80) {
+                baseline.handle_window(device(n), &window(minute(m), network.window(n)));
+            }
+        }
+        let model = Model::train(&baseline, &Config::default(), minute(100)).unwrap();
+        assert_eq!((model.trained_on(), model.held_out()), (11 * 70, 11 * 30));
+        assert_eq!((model.id(), model.version()), ("isolation_forest-2".to_owned(), 2));
+        assert_eq!(model.profiles().device(device(0)).unwrap().windows(), 20);
+        let verdicts = (0..200).map(|_| model.judge(device(0), &network.window(0)));
+        assert!(verdicts.filter(|verdict| verdict.unusual || !verdict.known).count() <= 1);
+    }
+
+    #[test]
+    fn sensitivity_and_threshold_are_the_operators() {
+        let mut network = Network::new(8);
+        let baseline = network.baseline(100);
+        let vector = altered(&network.window(1), Slot::SentPacketRate, 8.0);
+        let judge = |alert_threshold, sensitivity| {
+            let config = Config { alert_threshold, sensitivity, ..Config::default() };
+            let model = Model::train(&baseline, &config, minute(0)).unwrap();
+            let verdict = model.judge(device(1), &vector);
+            assert_eq!(verdict.unusual, verdict.score >= alert_threshold);
+            // A change of the settings is in force after a restart, without training.
+            let default = Model::train(&baseline, &Config::default(), minute(0)).unwrap();
+            assert_eq!(Model::restore(&config, &default.snapshot()).unwrap(), model);
+            (verdict.score, model.threshold())
+        };
+        let [calm, measured, eager] = [0.0, 0.5, 1.0].map(|sensitivity| judge(0.8, sensitivity).0);
+        assert!(calm < measured && measured < eager, "{calm} {measured} {eager}");
+        assert!(judge(0.4, 0.5).1 < judge(0.8, 0.5).1);
+        let model = Model::train(&baseline, &Config::default(), minute(0)).unwrap();
+        let chance = 2.0 * model.own.forest.probability(model.threshold(), 1.0);
+        assert!((chance / 1e-4 - 1.0).abs() < 1e-6, "{chance}");
+    }
+
+    #[test]
+    fn a_snapshot_is_the_model_and_training_is_repeatable() {
+        let mut network = Network::new(9);
+        let baseline = network.baseline(60);
+        let train = || Model::train(&baseline, &Config::default(), minute(60)).unwrap();
+        let (model, bytes) = (train(), train().snapshot());
+        assert_eq!(model.snapshot(), bytes);
+        let restored = Model::restore(&Config::default(), &bytes).unwrap();
+        assert_eq!(restored, model);
+        assert_eq!(restored.snapshot(), bytes);
+        // The baseline's own restart changes nothing either.
+        let again = Baseline::restore(crate::baseline::Config::default(), &baseline.snapshot()).unwrap();
+        assert_eq!(Model::train(&again, &Config::default(), minute(60)).unwrap(), model);
+        let vector = network.window(4);
+        assert_eq!(restored.judge(device(4), &vector), model.judge(device(4), &vector));
+        let other = Config { seed: 43, ..Config::default() };
+        assert_ne!(Model::train(&baseline, &other, minute(60)).unwrap(), model);
+        assert_eq!(
+            Model::restore(&Config::default(), &baseline.snapshot()),
+            Err(BadSnapshot::Foreign { kind: "model" })
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn altered_snapshots_never_panic(
+            changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            thread_local! {
+                static SNAPSHOT: Vec<u8> = trained(&mut Network::new(10), 20).snapshot();
+            }
+            let bytes = SNAPSHOT.with(Clone::clone);
+            let config = Config::default();
+            prop_assert!(Model::restore(&config, &bytes[..cut.index(bytes.len())]).is_err());
+            // With a checksum that is right, only the form can be: what it says must still be numbers.
+            if let Ok(model) = Model::restore(&config, &forge(&bytes, &changes)) {
+                let vector = FeatureVector::new([1.0; COUNT]);
+                let verdict = model.judge(device(1), &vector);
+                prop_assert!(verdict.p_value > 0.0 && verdict.p_value <= 1.0, "{verdict:?}");
+                prop_assert!((0.0..=1.0).contains(&verdict.score), "{verdict:?}");
+                prop_assert!(model.explain(device(1), &vector).len() <= Model::MAX_CONTRIBUTIONS);
+            }
         }
     }
 }
