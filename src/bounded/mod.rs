@@ -1,5 +1,9 @@
 //! Containers with a capacity given at construction and a written policy for what happens at it.
 
+mod slab;
+mod table;
 mod text;
 
+pub use slab::{ListSlab, Place};
+pub use table::{Keyed, Refused, Table};
 pub use text::Text;
