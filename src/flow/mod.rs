@@ -1,10 +1,20 @@
 //! Flows and devices: who talks to whom, with what outcome, and who they are.
 
+mod address;
+mod device;
+mod devices;
+mod forwarding;
 mod key;
 mod record;
+mod roster;
+mod table;
+mod transition;
 
+pub use device::{Device, KnownDevice};
+pub use devices::{DeviceEvent, Devices, Parties};
 pub use key::{DeviceId, DeviceKey, FiveTuple, FlowKey};
 pub use record::{EndReason, Endpoint, FlowEvent, FlowRecord, FlowState, News, Side, Traffic};
+pub use table::FlowTable;
 
 use crate::time::Span;
 

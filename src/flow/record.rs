@@ -69,7 +69,7 @@ pub struct FlowRecord {
 pub enum FlowState {
     /// TCP: SYN sent, nothing came back yet.
     Attempt,
-    /// TCP: SYN answered by SYN+ACK, not yet acknowledged.
+    /// TCP: SYN answered by SYN+ACK (or, opening at the same time, by a SYN), not yet acknowledged.
     Accepted,
     /// TCP: data may flow (also what was found midstream).
     Established,
@@ -77,7 +77,7 @@ pub enum FlowState {
     Closing,
     /// TCP: FIN in both directions.
     Closed,
-    /// TCP: RST after it was established.
+    /// TCP: RST after the SYN was answered.
     Reset,
     /// RST to the SYN, or an ICMP unreachable for it (any protocol).
     Refused,
@@ -118,6 +118,9 @@ pub struct FlowEvent {
 
 /// What can happen to a flow. `Opened` comes once and first; `Answered` or `Refused` at most once; `Ended` once and
 /// last.
+///
+/// A flow found midstream is answered by the first packet but RST of the side that was not the first to be seen, or
+/// at once when that first packet was a SYN+ACK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
     /// First packet.
@@ -135,7 +138,7 @@ pub enum News {
 pub enum EndReason {
     /// FIN from both sides.
     Closed,
-    /// RST after it was established.
+    /// RST after the SYN was answered.
     Reset,
     /// RST or ICMP unreachable as the only answer.
     Refused,
