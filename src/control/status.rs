@@ -272,6 +272,8 @@ pub struct StoreStatus {
     pub outbox_dropped: u64,
     /// Writes that failed since start.
     pub write_errors: u64,
+    /// Times since start that a kept record could not be read (damaged, or of a later version) and was skipped.
+    pub unreadable: u64,
     /// The last failure, as one line.
     pub last_error: Option<String>,
     /// Where a store that did not open was moved, in this run.

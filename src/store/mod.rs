@@ -1,4 +1,32 @@
-//! Everything that survives a restart, in sled.
+//! Everything that survives a restart, in sled: alerts, the outbox, devices, snapshots of what was learned, and the
+//! hash of the admin token. Only this module knows sled, and only its writer thread writes.
+//!
+//! On disk, inside [`Config::path`] (mode 0700): `lock` (held while a process uses the store), `db-<n>/` (one
+//! generation of the database; the highest with a `complete` mark counts, any other is left over from a rewrite and
+//! is removed) and `broken-<n>/` (generations that did not open; the newest two are kept).
+//!
+//! Time: alerts carry the capture's clock, which may be years behind in a replay. Their age is therefore taken
+//! against the newest alert kept, and never against a time later than the wall clock, so that neither an old
+//! capture nor a clock that stepped ahead empties the archive.
+
+mod contain;
+mod database;
+mod error;
+mod handle;
+mod housekeeping;
+mod inbox;
+mod ledger;
+mod place;
+mod record;
+mod rewrite;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::StoreError;
+pub use handle::{Opened, Replaced, Store};
+pub use record::SnapshotName;
 
 use std::path::PathBuf;
 
@@ -7,23 +35,37 @@ use crate::time::Span;
 /// Settings of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Directory of the database; made when it is missing.
+    /// Directory of the store; made when it is missing.
     pub path: PathBuf,
-    /// Bytes on disk that the store may use in all.
+    /// Bytes on disk that the store may use, at least [`Config::MIN_QUOTA`] (less is taken as that). Half of it is
+    /// for the database, half for the copy into which a rewrite puts the database; when the half is used up, the
+    /// oldest alerts are deleted. Moved-aside databases (at most two) come on top.
     pub quota: u64,
-    /// Age at which an alert is deleted.
+    /// Age at which an alert is deleted; see the module's note on time.
     pub alert_retention: Span,
     /// Alerts that may wait for the broker; beyond it the oldest is given up and counted.
     pub outbox_capacity: u64,
+    /// Whether alerts are put into the outbox at all: only where a broker is configured that empties it.
+    pub deliver: bool,
+    /// Bytes of pages that sled keeps in memory; its fixed tables (about 20 MB) come on top.
+    pub cache: u64,
+}
+
+impl Config {
+    /// The smallest quota that the fixed parts and a few alerts fit in.
+    pub const MIN_QUOTA: u64 = 16 << 20;
 }
 
 impl Default for Config {
+    /// 256 MiB, 90 days, 10,000 alerts waiting, no delivery, 4 MiB of cache.
     fn default() -> Self {
         Self {
             path: PathBuf::from("/var/lib/tapguard"),
             quota: 256 << 20,
             alert_retention: Span::from_secs(90 * 86_400),
             outbox_capacity: 10_000,
+            deliver: false,
+            cache: 4 << 20,
         }
     }
 }

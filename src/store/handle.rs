@@ -1,0 +1,385 @@
+//! [`Store`]: what the rest of the daemon holds. Writes go to the writer's inbox; reads go to the database directly.
+
+use std::ops::{Bound, ControlFlow};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::contain::contain;
+use super::database::{Database, Direction, Tree};
+use super::error::Fault;
+use super::inbox::Inbox;
+use super::ledger::Ledger;
+use super::place::Place;
+use super::record::{Head, KeptAlert, Manifest, SnapshotName, alert_key, decode_device, device_key};
+use super::writer::{Figures, SECRET, Shared, Writer};
+use super::{Config, StoreError};
+use crate::alert::AlertId;
+use crate::control::wire::AlertRecord;
+use crate::control::{
+    AlertArchive, AlertQuery, ArchiveError, DeliveryQueue, DeviceSummary, OutboxItem, OutboxKey, StoreStatus,
+};
+use crate::time::Span;
+
+/// Open alerts that are read back; older ones beyond are left as they are.
+const MAX_OPEN: usize = 1_024;
+/// Outbox entries in one answer.
+const MAX_PENDING: usize = 500;
+/// Most bytes of the secret's hash.
+const MAX_SECRET: usize = 1_024;
+/// After this, a write that goes on is shown as an error.
+const SLOW_WRITE: Span = Span::from_secs(30);
+/// How long the last handle waits for the writer when it was not closed.
+const DROP_DEADLINE: Span = Span::from_secs(5);
+
+/// A store that was opened.
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// Set when the database did not open and an empty one took its place: an alert should say so.
+    pub replaced: Option<Replaced>,
+}
+
+/// A database that did not open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// Where it was moved. It stays there until two later ones were moved aside too.
+    pub moved_to: PathBuf,
+    /// Why it did not open, as one line.
+    pub why: String,
+}
+
+/// A handle on the store; cheap to clone. The last one that goes away closes it.
+#[derive(Clone)]
+pub struct Store(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Whoever wants to know how it ended calls `close` first; after that this returns at once.
+        drop(self.shared.inbox.close(DROP_DEADLINE));
+    }
+}
+
+impl Store {
+    /// Opens the store, or makes it, and starts its writer. Reads everything once (0.3 s for 80,000 alerts on a PC).
+    /// A database that does not open is moved aside and replaced by an empty one.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, another process has the store, or the system refuses to open the database
+    /// for a reason that is no damage (permission, full disk): then nothing is moved.
+    pub fn open(config: &Config) -> Result<Opened, StoreError> {
+        let mut config = config.clone();
+        config.quota = config.quota.max(Config::MIN_QUOTA);
+        let place = Place::take(&config.path)?;
+        let in_place = |source| StoreError::Directory { path: config.path.clone(), source };
+        let mut generation = place.current().map_err(in_place)?;
+        let (ledger, replaced) = match Ledger::open(&place.generation(generation), config.cache) {
+            Ok(ledger) => (ledger, None),
+            Err(fault) if fault.is_refusal() => return Err(refused(&place, generation, fault)),
+            Err(fault) => {
+                let path = place.generation(generation);
+                let moved_to =
+                    place.set_aside(generation).map_err(|source| StoreError::Aside { path, source })?;
+                generation += 1;
+                let ledger = Ledger::open(&place.generation(generation), config.cache)
+                    .map_err(|fault| refused(&place, generation, fault))?;
+                (ledger, Some(Replaced { moved_to, why: fault.to_string() }))
+            }
+        };
+        place.complete(generation).map_err(in_place)?;
+        let shared = Arc::new(Shared {
+            place,
+            inbox: Inbox::default(),
+            database: RwLock::new(Some(Arc::clone(&ledger.database))),
+            figures: Mutex::new(Figures::default()),
+            unreadable: AtomicU64::new(ledger.unreadable),
+            refused: AtomicU64::new(0),
+            wake: Mutex::new(None),
+            replaced: replaced.as_ref().map(|r| r.moved_to.clone()),
+            config,
+        });
+        let writer = Writer::new(Arc::clone(&shared), generation, ledger);
+        std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(StoreError::Thread)?;
+        Ok(Opened { store: Self(Arc::new(Handle { shared })), replaced })
+    }
+
+    /// Hands an alert to the writer, which makes it durable, puts it into the archive and, where
+    /// [`Config::deliver`] is set, into the outbox, and then wakes [`Store::on_outbox`]. Waits up to 30 s while 64
+    /// alerts wait already.
+    ///
+    /// # Errors
+    /// When the alert cannot be keyed or is too large, the queue stays full, writes fail and the queue is full, or
+    /// the store is closed. Each is counted as a write error.
+    #[expect(clippy::needless_pass_by_value, reason = "the store takes the alert over")]
+    pub fn save_alert(&self, record: AlertRecord) -> Result<(), StoreError> {
+        let shared = &self.0.shared;
+        KeptAlert::new(&record).and_then(|alert| shared.inbox.push_alert(alert)).inspect_err(|_| {
+            shared.refused.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    /// Replaces what is kept of these devices. Written within ten seconds, or with [`Store::flush`]; a device whose
+    /// record is the same as the one kept costs no write. At most 8,192 are kept, those not seen for longest go
+    /// first. A device without any address is left out.
+    ///
+    /// # Errors
+    /// When the store is closed.
+    pub fn save_devices(&self, devices: Vec<DeviceSummary>) -> Result<(), StoreError> {
+        let keyed = devices.into_iter().filter_map(|device| Some((device_key(&device)?, device)));
+        self.0.shared.inbox.push_devices(keyed.collect())
+    }
+
+    /// Replaces a snapshot, all or nothing. Written within ten seconds, or with [`Store::flush`]. 3 MB cost
+    /// about 6 MB of writing.
+    ///
+    /// # Errors
+    /// When it is larger than an eighth of what the quota has room for, or the store is closed.
+    pub fn save_snapshot(&self, name: SnapshotName, bytes: Vec<u8>) -> Result<(), StoreError> {
+        let limit = super::housekeeping::content_limit(self.0.shared.config.quota) / 8;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > limit) {
+            return Err(StoreError::Record {
+                what: "snapshot",
+                why: "it is larger than an eighth of the room; raise the store's quota",
+            });
+        }
+        self.0.shared.inbox.push_snapshot(name, bytes)
+    }
+
+    /// Replaces the hash of the admin token. Durable after [`Store::flush`].
+    ///
+    /// # Errors
+    /// When it is longer than 1,024 bytes, or the store is closed.
+    pub fn save_secret(&self, hash: Vec<u8>) -> Result<(), StoreError> {
+        if hash.len() > MAX_SECRET {
+            return Err(StoreError::Record { what: "secret", why: "it is longer than 1,024 bytes" });
+        }
+        self.0.shared.inbox.push_secret(hash)
+    }
+
+    /// The hash of the admin token; none before the first was saved.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn secret(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read("the admin token", |database| Ok(database.get(Tree::Meta, SECRET)?.map(|v| v.to_vec())))
+    }
+
+    /// The latest durable snapshot; none before the first, and none (counted as unreadable) when it is damaged or of
+    /// another version.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn snapshot(&self, name: SnapshotName) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read("a snapshot", |database| {
+            let Some(value) = database.get(Tree::Meta, name.word().as_bytes())? else { return Ok(None) };
+            let Some(manifest) = Manifest::decode(&value) else { return Ok(self.unreadable()) };
+            let mut bytes = Vec::new();
+            let prefix = Manifest::chunk_prefix(name, manifest.generation);
+            let start = Bound::Included(prefix.as_slice());
+            database.for_each(
+                Tree::Snapshots,
+                (start, Bound::Unbounded),
+                Direction::Rising,
+                |key, chunk| {
+                    if !key.starts_with(&prefix) {
+                        return ControlFlow::Break(());
+                    }
+                    bytes.extend(chunk);
+                    ControlFlow::Continue(())
+                },
+            )?;
+            Ok(if manifest.fits(&bytes) { Some(bytes) } else { self.unreadable() })
+        })
+    }
+
+    /// The devices kept, by key. Unreadable ones are skipped and counted.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn devices(&self) -> Result<Vec<DeviceSummary>, StoreError> {
+        self.read("devices", |database| {
+            let mut devices = Vec::new();
+            let all = (Bound::Unbounded, Bound::Unbounded);
+            database.for_each(Tree::Devices, all, Direction::Rising, |_, value| {
+                devices.extend(decode_device(value).or_else(|| self.unreadable()));
+                ControlFlow::Continue(())
+            })?;
+            Ok(devices)
+        })
+    }
+
+    /// Incidents raised or updated and not cleared, newest first; at most 1,024.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn open_alerts(&self) -> Result<Vec<AlertRecord>, StoreError> {
+        let query = AlertQuery { open: Some(true), ..AlertQuery::default() };
+        self.read("alerts", |database| self.matching(database, &query, MAX_OPEN))
+    }
+
+    /// How the store does. Every number is counted or measured; `bytes` as of the last write.
+    #[must_use]
+    pub fn status(&self) -> StoreStatus {
+        let shared = &self.0.shared;
+        let figures = shared.figures(|figures| figures.clone());
+        let slow = figures.writing.map(|since| since.elapsed()).filter(|time| *time > SLOW_WRITE);
+        StoreStatus {
+            path: shared.place.root().display().to_string(),
+            bytes: figures.bytes,
+            quota: shared.config.quota,
+            alerts: figures.alerts,
+            alerts_expired: figures.alerts_expired,
+            outbox: figures.outbox,
+            outbox_dropped: figures.outbox_dropped,
+            write_errors: figures.write_errors + shared.refused.load(Ordering::Relaxed),
+            unreadable: shared.unreadable.load(Ordering::Relaxed),
+            last_error: slow
+                .map(|time| {
+                    format!("a write has been going on for {} s: the disk is slow or stuck", time.as_secs())
+                })
+                .or(figures.last_error),
+            replaced: shared.replaced.as_ref().map(|path| path.display().to_string()),
+        }
+    }
+
+    /// Has `wake` called, on the writer's thread, after alerts became durable in the outbox. It replaces an earlier
+    /// one, and should only signal.
+    pub fn on_outbox(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        *self.0.shared.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::from(wake));
+    }
+
+    /// Waits until everything saved so far is durable.
+    ///
+    /// # Errors
+    /// When writes fail, the deadline passes (the writer goes on), or the store is closed.
+    pub fn flush(&self, deadline: Span) -> Result<(), StoreError> {
+        self.0.shared.inbox.flush(deadline)
+    }
+
+    /// Takes nothing more, makes everything durable, ends the writer and lets another process have the store; reads
+    /// fail from then on. Closing twice is no error.
+    ///
+    /// # Errors
+    /// When the last write failed, or the deadline passed (the writer goes on and ends by itself).
+    pub fn close(&self, deadline: Span) -> Result<(), StoreError> {
+        self.0.shared.inbox.close(deadline)
+    }
+
+    fn matching(
+        &self,
+        database: &Database,
+        query: &AlertQuery,
+        limit: usize,
+    ) -> Result<Vec<AlertRecord>, Fault> {
+        let before = query.before.map(alert_key);
+        let end = before.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_bytes()));
+        let mut found = Vec::new();
+        database.for_each(Tree::Alerts, (Bound::Unbounded, end), Direction::Falling, |_, value| {
+            match Head::read(value) {
+                Some(head) if matches(&head, query) => {
+                    found.extend(head.decode().or_else(|| self.unreadable()));
+                }
+                Some(_) => {}
+                None => drop(self.unreadable::<()>()),
+            }
+            if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(found)
+    }
+
+    /// Reads, with whatever sled throws caught.
+    fn read<T>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Database) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        let shared = &self.0.shared;
+        let Some(database) = shared.database() else {
+            let why = shared.figures(|figures| figures.last_error.clone());
+            return Err(why.map_or(StoreError::Closed, |why| StoreError::Failed { why }));
+        };
+        contain(|| work(&database)).unwrap_or_else(|panicked| Err(panicked.into())).map_err(|fault| {
+            shared.figures(|figures| figures.last_error = Some(fault.to_string()));
+            StoreError::Read { what, source: Box::new(fault) }
+        })
+    }
+
+    /// Counts a record that cannot be read, and is nothing in its place.
+    fn unreadable<T>(&self) -> Option<T> {
+        self.0.shared.unreadable.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
+impl AlertArchive for Store {
+    /// Reads from the newest on and stops as soon as there are enough. A filter that hardly anything passes reads
+    /// the whole archive.
+    fn list(&self, query: &AlertQuery) -> Result<Vec<AlertRecord>, ArchiveError> {
+        let limit = query.limit.clamp(1, AlertQuery::MAX_LIMIT);
+        self.read("alerts", |database| self.matching(database, query, limit)).map_err(archive_error)
+    }
+
+    fn get(&self, id: AlertId) -> Result<Option<AlertRecord>, ArchiveError> {
+        self.read("an alert", |database| {
+            let Some(value) = database.get(Tree::Alerts, alert_key(id).as_bytes())? else { return Ok(None) };
+            Ok(Head::read(&value).and_then(|head| head.decode()).or_else(|| self.unreadable()))
+        })
+        .map_err(archive_error)
+    }
+}
+
+impl DeliveryQueue for Store {
+    /// At most 500 at once. An unreadable entry is skipped and counted; it goes when the outbox is full.
+    fn pending(&self, after: Option<OutboxKey>, limit: usize) -> Result<Vec<OutboxItem>, ArchiveError> {
+        let acknowledged = self.0.shared.inbox.acknowledged();
+        let after = after.map(|key| key.0.to_be_bytes());
+        let start = after.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_slice()));
+        let limit = limit.min(MAX_PENDING);
+        self.read("the outbox", |database| {
+            let mut items = Vec::new();
+            database.for_each(Tree::Outbox, (start, Bound::Unbounded), Direction::Rising, |key, value| {
+                if items.len() >= limit {
+                    return ControlFlow::Break(());
+                }
+                let position = <[u8; 8]>::try_from(key).ok().map(|key| OutboxKey(u64::from_be_bytes(key)));
+                if position.is_some_and(|key| acknowledged.contains(&key)) {
+                    return ControlFlow::Continue(());
+                }
+                let record = Head::read(value).and_then(|head| head.decode());
+                match position.zip(record) {
+                    Some((key, record)) => items.push(OutboxItem { key, record }),
+                    None => drop(self.unreadable::<()>()),
+                }
+                ControlFlow::Continue(())
+            })?;
+            Ok(items)
+        })
+        .map_err(archive_error)
+    }
+
+    fn acknowledge(&self, key: OutboxKey) -> Result<(), ArchiveError> {
+        self.0.shared.inbox.push_acknowledged(key).map_err(archive_error)
+    }
+}
+
+fn matches(head: &Head<'_>, query: &AlertQuery) -> bool {
+    query.since.is_none_or(|since| head.last_seen >= since)
+        && query.kind.is_none_or(|kind| head.kind == kind.word())
+        && query.severity.is_none_or(|least| head.severity.is_some_and(|severity| severity >= least))
+        && query.open.is_none_or(|open| head.open == open)
+}
+
+fn archive_error(error: StoreError) -> ArchiveError {
+    ArchiveError(Box::new(error))
+}
+
+fn refused(place: &Place, generation: u64, fault: Fault) -> StoreError {
+    StoreError::Open { path: place.generation(generation), source: Box::new(fault) }
+}

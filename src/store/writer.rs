@@ -1,0 +1,323 @@
+//! The writer: the one thread that changes the database. It takes batches, makes them durable, tells those who wait,
+//! and keeps the store within its limits in between. A failure or a panic of sled ends neither it nor the daemon.
+//!
+//! What wears an SD card is paced: devices and snapshots are written at most every ten seconds, and only where
+//! they changed; alerts are written and flushed at once, all that wait in one group.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use super::Config;
+use super::contain::contain;
+use super::database::{Database, Tree};
+use super::error::Fault;
+use super::housekeeping::{Deleted, expire_old, make_room, wants_rewrite};
+use super::inbox::{Batch, Inbox};
+use super::ledger::Ledger;
+use super::place::Place;
+use super::record::{Manifest, SnapshotName, alert_key, encode_device};
+use super::rewrite::Rewrite;
+use crate::sys::clock::{self, Stopwatch};
+use crate::time::Span;
+
+/// Least time between two writes of devices and snapshots.
+const BULK_INTERVAL: Span = Span::from_secs(10);
+/// Time between two looks for alerts that are too old.
+const AGE_INTERVAL: Span = Span::from_secs(600);
+/// Time after a failure until the database is opened again.
+const RETRY: Span = Span::from_secs(30);
+/// Longest sleep.
+const IDLE: Span = Span::from_secs(60);
+/// Least time between two rewrites: short after one that went well, long after a failure.
+const REWRITE_PAUSE: Span = Span::from_secs(60);
+const REWRITE_PAUSE_AFTER_FAILURE: Span = Span::from_secs(3_600);
+
+/// Key in [`Tree::Meta`] of the secret's hash.
+pub(super) const SECRET: &[u8] = b"admin_token";
+
+/// Called when an outbox entry became durable.
+pub(super) type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// What the writer and the readers share.
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) place: Place,
+    pub(super) inbox: Inbox,
+    /// None while writes fail.
+    pub(super) database: RwLock<Option<Arc<Database>>>,
+    pub(super) figures: Mutex<Figures>,
+    /// Times that a record could not be read and was skipped.
+    pub(super) unreadable: AtomicU64,
+    /// Alerts that were refused to their sender.
+    pub(super) refused: AtomicU64,
+    pub(super) wake: Mutex<Option<Wake>>,
+    /// Where a broken database was moved when this store was opened.
+    pub(super) replaced: Option<PathBuf>,
+}
+
+/// What the writer counts and measures.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Figures {
+    pub(super) bytes: u64,
+    pub(super) alerts: u64,
+    pub(super) outbox: u64,
+    pub(super) alerts_expired: u64,
+    pub(super) outbox_dropped: u64,
+    pub(super) write_errors: u64,
+    pub(super) last_error: Option<String>,
+    /// Runs while a write is under way, so that one that hangs can be seen.
+    pub(super) writing: Option<Stopwatch>,
+}
+
+impl Shared {
+    pub(super) fn figures<T>(&self, with: impl FnOnce(&mut Figures) -> T) -> T {
+        with(&mut self.figures.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn database(&self) -> Option<Arc<Database>> {
+        self.database.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_database(&self, database: Option<Arc<Database>>) {
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = database;
+    }
+}
+
+/// The writer's own state.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    /// Number of the generation in use.
+    generation: u64,
+    /// None while writes fail.
+    ledger: Option<Ledger>,
+    since_bulk: Option<Stopwatch>,
+    since_age: Option<Stopwatch>,
+    rewrite_pause: Option<(Stopwatch, Span)>,
+    /// Generations that a rewrite replaced and that some reader may still hold.
+    retired: Vec<(Weak<Database>, PathBuf)>,
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, generation: u64, ledger: Ledger) -> Self {
+        let writer = Self {
+            shared,
+            generation,
+            ledger: Some(ledger),
+            since_bulk: None,
+            since_age: None,
+            rewrite_pause: None,
+            retired: Vec::new(),
+        };
+        writer.publish(Deleted::default());
+        writer
+    }
+
+    /// Works until the store is closed.
+    pub(super) fn run(mut self) {
+        loop {
+            if self.ledger.is_none() && !self.open_again() {
+                break;
+            }
+            let bulk_in = self.since_bulk.map_or(Duration::ZERO, |s| left(s, BULK_INTERVAL));
+            let batch = self.shared.inbox.take(bulk_in, self.idle());
+            let last = batch.last;
+            self.shared.figures(|figures| figures.writing = Some(Stopwatch::start()));
+            match contain(|| self.round(&batch)).unwrap_or_else(|panicked| Err(panicked.into())) {
+                Ok(deleted) => self.done(&batch, deleted),
+                Err(fault) => self.fail(batch, &fault),
+            }
+            self.shared.figures(|figures| figures.writing = None);
+            if last {
+                break;
+            }
+        }
+        self.shared.set_database(None);
+        self.drop_ledger();
+        self.shared.place.release();
+        self.shared.inbox.end();
+    }
+
+    /// How long the writer may sleep: not at all while it copies.
+    fn idle(&self) -> Duration {
+        if self.ledger.as_ref().is_some_and(|ledger| ledger.rewrite.is_some()) {
+            return Duration::ZERO;
+        }
+        self.since_age.map_or(Duration::ZERO, |s| left(s, AGE_INTERVAL)).min(IDLE.to_std())
+    }
+
+    /// Makes one batch durable, then does what housekeeping is due.
+    fn round(&mut self, batch: &Batch) -> Result<Deleted, Fault> {
+        let Some(ledger) = &mut self.ledger else { return Ok(Deleted::default()) };
+        apply(ledger, batch, &self.shared.config)?;
+        let mut deleted = make_room(ledger, &self.shared.config)?;
+        if self.since_age.is_none_or(|s| left(s, AGE_INTERVAL).is_zero()) {
+            deleted.alerts += expire_old(ledger, self.shared.config.alert_retention, clock::now())?;
+            self.since_age = Some(Stopwatch::start());
+        }
+        if !batch.is_empty() || deleted != Deleted::default() {
+            ledger.database.sync()?;
+        }
+        if !batch.last {
+            self.rewrite()?;
+        }
+        self.remove_retired();
+        Ok(deleted)
+    }
+
+    /// Begins a rewrite where one is due, or does the next step of the one that runs.
+    fn rewrite(&mut self) -> Result<(), Fault> {
+        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        let config = &self.shared.config;
+        let Some(rewrite) = &mut ledger.rewrite else {
+            let paused = self.rewrite_pause.is_some_and(|(since, pause)| !left(since, pause).is_zero());
+            if !paused && wants_rewrite(ledger.database.bytes(), ledger.content, config.quota) {
+                self.rewrite_pause = Some((Stopwatch::start(), REWRITE_PAUSE));
+                ledger.rewrite = Some(Rewrite::begin(&self.shared.place, self.generation + 1, config.cache)?);
+            }
+            return Ok(());
+        };
+        if !rewrite.step(&ledger.database)? {
+            return Ok(());
+        }
+        if let Some(rewrite) = ledger.rewrite.take() {
+            let fresh = Arc::new(rewrite.complete(&self.shared.place)?);
+            self.generation += 1;
+            let old = std::mem::replace(&mut ledger.database, Arc::clone(&fresh));
+            self.retired.push((Arc::downgrade(&old), old.directory().to_owned()));
+            self.shared.set_database(Some(fresh));
+        }
+        Ok(())
+    }
+
+    /// Removes replaced generations that nobody reads any more. One that cannot be removed goes at the next start.
+    fn remove_retired(&mut self) {
+        self.retired.retain(|(database, directory)| {
+            database.strong_count() > 0 || fs::remove_dir_all(directory).is_err() && directory.exists()
+        });
+    }
+
+    fn done(&mut self, batch: &Batch, deleted: Deleted) {
+        if batch.is_bulky() {
+            self.since_bulk = Some(Stopwatch::start());
+        }
+        self.publish(deleted);
+        self.shared.inbox.finish(batch);
+        if self.shared.config.deliver && !batch.alerts.is_empty() {
+            let wake = self.shared.wake.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            // A caller's panic is reported by the panic hook; it may not end the writer.
+            drop(wake.map(|wake| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wake()))));
+        }
+    }
+
+    /// Gives the database up for a while: sled refuses every write after a failed one until it is opened again.
+    fn fail(&mut self, batch: Batch, fault: &Fault) {
+        let why = fault.to_string();
+        if self.ledger.as_ref().is_some_and(|ledger| ledger.rewrite.is_some()) {
+            self.rewrite_pause = Some((Stopwatch::start(), REWRITE_PAUSE_AFTER_FAILURE));
+        }
+        self.shared.set_database(None);
+        self.shared.figures(|figures| {
+            figures.write_errors += 1;
+            figures.last_error = Some(why.clone());
+        });
+        self.shared.inbox.put_back(batch, why);
+        // Last: it flushes, and may hang where sled's threads have died. Senders already get the failure.
+        self.drop_ledger();
+    }
+
+    fn drop_ledger(&mut self) {
+        let ledger = self.ledger.take();
+        // A panic on the way leaks the handle; opening it again then fails on sled's lock, and that is shown.
+        drop(contain(|| drop(ledger)));
+    }
+
+    /// Opens the database again after a pause; false when the store is to be closed and that does not succeed.
+    fn open_again(&mut self) -> bool {
+        loop {
+            let closing = self.shared.inbox.pause(RETRY.to_std());
+            let opened = self.shared.place.current().map_err(Fault::from).and_then(|generation| {
+                self.generation = generation;
+                Ledger::open(&self.shared.place.generation(generation), self.shared.config.cache)
+            });
+            match opened {
+                Ok(ledger) => {
+                    self.shared.set_database(Some(Arc::clone(&ledger.database)));
+                    self.ledger = Some(ledger);
+                    return true;
+                }
+                Err(fault) => self.shared.figures(|figures| figures.last_error = Some(fault.to_string())),
+            }
+            if closing {
+                return false;
+            }
+        }
+    }
+
+    fn publish(&self, deleted: Deleted) {
+        let Some(ledger) = &self.ledger else { return };
+        self.shared.figures(|figures| {
+            figures.bytes = ledger.database.bytes();
+            figures.alerts = ledger.records(Tree::Alerts);
+            figures.outbox = ledger.records(Tree::Outbox);
+            figures.alerts_expired += deleted.alerts;
+            figures.outbox_dropped += deleted.outbox;
+        });
+    }
+}
+
+/// Writes a batch. The order matters only where a kill in between would show: chunks of a snapshot before the
+/// manifest, everything of an alert before anyone is told.
+fn apply(ledger: &mut Ledger, batch: &Batch, config: &Config) -> Result<(), Fault> {
+    if let Some(hash) = &batch.secret {
+        ledger.put(Tree::Meta, SECRET, hash)?;
+    }
+    for alert in &batch.alerts {
+        if config.deliver {
+            let position = ledger.take_position()?;
+            ledger.put(Tree::Outbox, &position.to_be_bytes(), &alert.value)?;
+        }
+        ledger.put(Tree::Alerts, alert_key(alert.id).as_bytes(), &alert.value)?;
+        ledger.newest = ledger.newest.max(alert.last_seen);
+    }
+    for key in &batch.acknowledged {
+        ledger.remove(Tree::Outbox, &key.0.to_be_bytes())?;
+    }
+    for (key, device) in &batch.devices {
+        let Some(value) = encode_device(device) else { continue };
+        let same = ledger.database.get(Tree::Devices, key)?.is_some_and(|kept| *kept == *value);
+        if !same {
+            ledger.put(Tree::Devices, key, &value)?;
+        }
+    }
+    batch.snapshots.iter().try_for_each(|(name, bytes)| save_snapshot(ledger, *name, bytes))
+}
+
+/// Writes a snapshot as a new generation of chunks beside the old one, then its manifest, then removes the old one.
+fn save_snapshot(ledger: &mut Ledger, name: SnapshotName, bytes: &[u8]) -> Result<(), Fault> {
+    let manifest_key = name.word().as_bytes();
+    let kept = ledger.database.get(Tree::Meta, manifest_key)?.and_then(|value| Manifest::decode(&value));
+    let generation = kept.map_or(0, |manifest| manifest.generation.wrapping_add(1));
+    let manifest = Manifest::of(bytes, generation);
+    let Some(manifest_value) = manifest.encode() else { return Ok(()) };
+    for (chunk, at) in bytes.chunks(Manifest::CHUNK).zip(0_u32..) {
+        ledger.put(Tree::Snapshots, &Manifest::chunk_key(name, generation, at), chunk)?;
+    }
+    ledger.put(Tree::Meta, manifest_key, &manifest_value)?;
+    let ours = [name.word().as_bytes(), b"/"].concat();
+    let current = Manifest::chunk_prefix(name, generation);
+    let old = ledger.lowest(Tree::Snapshots, usize::MAX, |key, _| {
+        std::ops::ControlFlow::Continue(key.starts_with(&ours) && !key.starts_with(&current))
+    })?;
+    for key in old {
+        ledger.remove(Tree::Snapshots, &key)?;
+    }
+    Ok(())
+}
+
+/// What is left of `span` since `start`.
+fn left(start: Stopwatch, span: Span) -> Duration {
+    span.to_std().saturating_sub(start.elapsed().to_std())
+}
