@@ -10,10 +10,11 @@ use std::os::fd::AsFd;
 use pcap::{Active, Capture, Linktype, Precision, Stat};
 use socket2::{Domain, Socket, Type};
 
-use crate::capture::interface::{LinkState, interfaces};
+use crate::capture::interface::{LinkState, interfaces, is_down};
 use crate::capture::{CaptureError, Config, Next, Source, SourceCounters};
 use crate::packet::{Frame, Link};
-use crate::sys::{clock, readable};
+use crate::sys::clock::{self, Stopwatch};
+use crate::sys::readable;
 use crate::time::{Span, Timestamp};
 
 /// How long the kernel may hold a block that is not full.
@@ -21,6 +22,9 @@ const BLOCK_MILLIS: u16 = 50;
 
 /// A ring below two of libpcap's blocks cannot be filled and read at the same time.
 const LEAST_RING: u32 = 512 << 10;
+
+/// How often a quiet interface is asked whether it is down, of which libpcap says nothing.
+const CHECK: Span = Span::from_secs(1);
 
 /// An interface that is listened to.
 pub struct Live {
@@ -31,6 +35,7 @@ pub struct Live {
     drained: bool,
     counters: SourceCounters,
     last: Stat,
+    since_check: Stopwatch,
 }
 
 impl Live {
@@ -64,6 +69,7 @@ impl Live {
             drained: true,
             counters: SourceCounters::default(),
             last: Stat { received: 0, dropped: 0, if_dropped: 0 },
+            since_check: Stopwatch::start(),
         })
     }
 
@@ -78,6 +84,16 @@ impl Live {
     pub const fn link(&self) -> Link {
         self.link
     }
+
+    fn quiet(&mut self) -> Result<Next<'_>, CaptureError> {
+        if self.since_check.elapsed() >= CHECK {
+            self.since_check = Stopwatch::start();
+            if is_down(&self.interface) {
+                return Err(CaptureError::InterfaceDown { interface: self.interface.clone() });
+            }
+        }
+        Ok(Next::Idle(horizon()))
+    }
 }
 
 impl Source for Live {
@@ -85,7 +101,7 @@ impl Source for Live {
         if self.drained {
             match readable(self.capture.as_fd(), Config::PATIENCE) {
                 Ok(true) => self.drained = false,
-                Ok(false) => return Ok(Next::Idle(horizon())),
+                Ok(false) => return self.quiet(),
                 Err(error) => return Err(why_lost(&self.interface, error.into())),
             }
         }

@@ -25,9 +25,9 @@ pub struct Config {
     pub interface: Option<String>,
     /// Ask the interface for frames that are addressed to others, which a tap must.
     pub promiscuous: bool,
-    /// Size of the kernel's ring in bytes.
+    /// Size of the kernel's ring in bytes; at least 512 KiB are used. The kernel may give less where memory is short.
     pub ring_bytes: u32,
-    /// Bytes kept of each frame.
+    /// Bytes kept of each frame; 0 for as many as libpcap gives, 256 KiB.
     pub snapshot_bytes: u32,
     /// Filter in the language of pcap-filter(7); empty for all frames.
     pub filter: String,

@@ -95,11 +95,13 @@ impl Tap {
         self.losses
     }
 
-    /// Waits a little or opens again, whichever is due. The wait ends early when the thread is unparked.
+    /// Closes, waits a little or opens again, whichever is due, but only one of them: closing and opening may take the
+    /// kernel a tenth of a second each. The wait ends early when the thread is unparked.
     fn recover(&mut self) {
         if let Some(mut lost) = self.live.take() {
             self.past = sum(self.past, lost.counters());
             self.since_attempt = Stopwatch::start();
+            return;
         }
         if self.since_attempt.elapsed() < RETRY {
             thread::park_timeout(Config::PATIENCE.to_std());
@@ -120,10 +122,11 @@ impl Source for Tap {
     fn next(&mut self) -> Result<Next<'_>, CaptureError> {
         if self.state != TapState::Running {
             self.recover();
+            return Ok(Next::Idle(horizon()));
         }
         let next = match &mut self.live {
-            Some(live) if self.state == TapState::Running => live.next(),
-            _ => return Ok(Next::Idle(horizon())),
+            Some(live) => live.next(),
+            None => Ok(Next::Idle(horizon())),
         };
         next.or_else(|error| {
             self.losses += 1;

@@ -52,6 +52,9 @@ impl Classic {
             match (self.parse)(window.data()) {
                 Ok((_, block)) => {
                     let captured = block.data.len();
+                    if captured > MAX_CAPTURED {
+                        return Err(Flaw::TooLong.into());
+                    }
                     let record = self.describe(&block);
                     window.consume(self.record_header);
                     return Ok(Record { bytes: window.consume(captured), ..record });

@@ -5,8 +5,9 @@ use std::io::Read;
 use std::ops::Range;
 
 use pcap_parser::{
-    BOM_MAGIC, Block, EPB_MAGIC, IDB_MAGIC, InterfaceDescriptionBlock, OptionCode, PcapNGOption, SHB_MAGIC,
-    SPB_MAGIC, parse_block_be, parse_block_le,
+    BOM_MAGIC, EPB_MAGIC, IDB_MAGIC, InterfaceDescriptionBlock, OptionCode, PcapNGOption, SHB_MAGIC,
+    SPB_MAGIC, parse_interfacedescriptionblock_be, parse_interfacedescriptionblock_le,
+    parse_sectionheaderblock,
 };
 
 use super::reader::{Flaw, MAX_CAPTURED, MAX_RECORD, Record, Stop, await_record};
@@ -76,7 +77,7 @@ impl Ng {
             let packet = if head.is_read() { self.read(head, &window.data()[..head.len])? } else { None };
             let range = window.consume(head.len);
             if let Some(packet) = packet {
-                return Ok(self.record(&packet, range)?);
+                return Ok(self.locate(&packet, range)?);
             }
         }
     }
@@ -113,57 +114,65 @@ impl Ng {
         (head.len >= LEAST_BLOCK && head.len.is_multiple_of(4)).then_some(head)
     }
 
-    fn read(&mut self, head: Head, bytes: &[u8]) -> Result<Option<Packet>, Flaw> {
-        let parsed = if self.big_endian { parse_block_be(bytes) } else { parse_block_le(bytes) };
-        let (_, block) = parsed.map_err(|_| Flaw::Nonsense)?;
-        let packet = match block {
-            Block::SectionHeader(section) if section.major_version == 1 => {
-                self.interfaces.clear();
-                return Ok(None);
-            }
-            Block::InterfaceDescription(description) if self.interfaces.len() < MAX_INTERFACES => {
-                self.interfaces.push(Interface::new(&description, self.big_endian));
-                return Ok(None);
-            }
-            Block::InterfaceDescription(_) => return Err(Flaw::ManyInterfaces),
-            Block::EnhancedPacket(packet) => Packet {
-                interface: packet.if_id,
-                ticks: Some(u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low)),
-                captured: usize::try_from(packet.caplen).map_err(|_| Flaw::TooLong)?,
-                wire_len: packet.origlen,
-                offset: PACKET_HEADER,
-            },
-            Block::SimplePacket(packet) => self.simple(packet.origlen, packet.data.len()),
-            _ if head.kind == OLD_PACKET => self.old(bytes).ok_or(Flaw::Nonsense)?,
-            _ => return Err(Flaw::Nonsense),
+    /// The packet of a block; none when it tells of a section or an interface, which are kept.
+    fn read(&mut self, head: Head, block: &[u8]) -> Result<Option<Packet>, Flaw> {
+        match head.kind {
+            SHB_MAGIC => self.begin_section(block).map(|()| None),
+            IDB_MAGIC => self.add_interface(block).map(|()| None),
+            SPB_MAGIC => Ok(Some(self.simple(block).ok_or(Flaw::Nonsense)?)),
+            _ => Ok(Some(self.packet(head, block).ok_or(Flaw::Nonsense)?)),
+        }
+    }
+
+    fn begin_section(&mut self, block: &[u8]) -> Result<(), Flaw> {
+        let (_, section) = parse_sectionheaderblock(block).map_err(|_| Flaw::Nonsense)?;
+        self.interfaces.clear();
+        if section.major_version == 1 { Ok(()) } else { Err(Flaw::Nonsense) }
+    }
+
+    fn add_interface(&mut self, block: &[u8]) -> Result<(), Flaw> {
+        let parsed = if self.big_endian {
+            parse_interfacedescriptionblock_be(block)
+        } else {
+            parse_interfacedescriptionblock_le(block)
         };
-        Ok(Some(packet))
+        let (_, description) = parsed.map_err(|_| Flaw::Nonsense)?;
+        if self.interfaces.len() >= MAX_INTERFACES {
+            return Err(Flaw::ManyInterfaces);
+        }
+        self.interfaces.push(Interface::new(&description, self.big_endian));
+        Ok(())
     }
 
-    /// A simple packet does not say how much was captured: the least of its length, its block and the snapshot length.
-    fn simple(&self, wire_len: u32, room: usize) -> Packet {
-        let snapshot = self.interfaces.first().map_or(usize::MAX, |interface| interface.snapshot);
-        let captured = usize::try_from(wire_len).unwrap_or(usize::MAX).min(room).min(snapshot);
-        Packet { interface: 0, ticks: None, captured, wire_len, offset: SIMPLE_HEADER }
-    }
-
-    /// Like an enhanced packet, but with the interface and a count of drops in 16 bits each.
-    fn old(&self, bytes: &[u8]) -> Option<Packet> {
-        let interface = bytes.get(8..10)?.try_into().ok()?;
-        let ticks = u64::from(self.u32_at(bytes, 12)?) << 32 | u64::from(self.u32_at(bytes, 16)?);
-        let interface =
-            if self.big_endian { u16::from_be_bytes(interface) } else { u16::from_le_bytes(interface) };
+    /// An enhanced packet, or an old one, which has its interface and a count of drops in 16 bits each.
+    ///
+    /// pcap-parser would allocate for a packet's options, which do not matter here.
+    fn packet(&self, head: Head, block: &[u8]) -> Option<Packet> {
+        let interface = match (head.kind, self.u32_at(block, 8)?) {
+            (OLD_PACKET, both) if self.big_endian => both >> 16,
+            (OLD_PACKET, both) => both & 0xffff,
+            (_, whole) => whole,
+        };
         Some(Packet {
-            interface: interface.into(),
-            ticks: Some(ticks),
-            captured: usize::try_from(self.u32_at(bytes, 20)?).ok()?,
-            wire_len: self.u32_at(bytes, 24)?,
+            interface,
+            ticks: Some(u64::from(self.u32_at(block, 12)?) << 32 | u64::from(self.u32_at(block, 16)?)),
+            captured: usize::try_from(self.u32_at(block, 20)?).ok()?,
+            wire_len: self.u32_at(block, 24)?,
             offset: PACKET_HEADER,
         })
     }
 
+    /// A simple packet does not say how much was captured: the least of its length, its block and the snapshot length.
+    fn simple(&self, block: &[u8]) -> Option<Packet> {
+        let wire_len = self.u32_at(block, 8)?;
+        let room = block.len().checked_sub(SIMPLE_HEADER + 4)?;
+        let snapshot = self.interfaces.first().map_or(usize::MAX, |interface| interface.snapshot);
+        let captured = usize::try_from(wire_len).unwrap_or(usize::MAX).min(room).min(snapshot);
+        Some(Packet { interface: 0, ticks: None, captured, wire_len, offset: SIMPLE_HEADER })
+    }
+
     /// `range` is where the block lies in the window.
-    fn record(&mut self, packet: &Packet, range: Range<usize>) -> Result<Record, Flaw> {
+    fn locate(&mut self, packet: &Packet, range: Range<usize>) -> Result<Record, Flaw> {
         let number = usize::try_from(packet.interface).map_err(|_| Flaw::NoInterface)?;
         let interface = self.interfaces.get(number).ok_or(Flaw::NoInterface)?;
         if packet.captured > MAX_CAPTURED {

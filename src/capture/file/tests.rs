@@ -443,7 +443,7 @@ fn files_are_read_in_order_and_past_a_broken_record() {
 fn a_gzip_that_is_damaged_is_a_broken_record() {
     let folder = tempfile::tempdir().unwrap();
     let mut packed = gzip(&classic(Order::Big, 0xa1b2_c3d4, 1).record(1, &[7; 9000]).1);
-    packed.extend(b"garbage");
+    packed.extend(b"garbage after the last member");
     let mut files = Files::open(&[write(&folder, "a.gz", &packed)]).unwrap();
     assert_eq!(drain(&mut files).len(), 1);
     assert_eq!(files.counters().broken_records, 1);
@@ -499,7 +499,8 @@ fn a_pipe_that_is_no_capture_fails_in_its_turn_and_the_next_file_follows() {
     let (reader, writer) = io::pipe().unwrap();
     drop(writer);
     let path = format!("/dev/fd/{}", reader.as_raw_fd());
-    let mut files = Files::open(&[Path::new(&path).to_owned(), good]).unwrap();
+    let mut files = Files::open(&[good.clone(), Path::new(&path).to_owned(), good]).unwrap();
+    assert!(matches!(files.next(), Ok(Next::Frame(_))));
     assert!(matches!(files.next(), Err(CaptureError::NotACapture { path: named }) if named == path));
     assert_eq!(drain(&mut files), [b"one"]);
 }
