@@ -1,5 +1,21 @@
 //! What this network does: devices seen, robust statistics per device, and the life of a baseline.
 
+mod lifecycle;
+mod profile;
+mod sample;
+mod snapshot;
+mod yardstick;
+
+pub use lifecycle::{Baseline, BaselineId, Familiarity, LearningEnded, Phase, Standing};
+pub use profile::{Profile, Profiles};
+pub use snapshot::BadSnapshot;
+
+pub(crate) use profile::ProfilesWire;
+#[cfg(test)]
+pub(crate) use snapshot::forge;
+pub(crate) use snapshot::{Sealed, open, seal};
+pub(crate) use yardstick::{count, narrow};
+
 use crate::time::Span;
 
 /// Settings of learning.

@@ -1,4 +1,19 @@
 //! Learned detectors: vectors in, calibrated scores and contributions out.
+//!
+//! A window is standardised by the profile of its device (`baseline::Profiles`), so that detectors see how unusual it
+//! is for that device. Two of them look at it: an isolation forest, which sees unusual combinations, and the surprise
+//! of the most surprising feature, which sees any distance. Each is calibrated on windows that neither was built
+//! from; the rarer of the two findings counts, corrected for having looked twice.
+
+mod extremes;
+mod forest;
+mod snapshot;
+mod tail;
+mod trained;
+
+pub use crate::baseline::BadSnapshot;
+pub use forest::IsolationForest;
+pub use trained::{Contribution, Model, NotTrained, Verdict};
 
 /// Settings of the models.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +26,8 @@ pub struct Config {
     pub seed: u64,
     /// Calibrated score from which a window is unusual, 0 to 1: 0.2 for each power of ten of rarity.
     pub alert_threshold: f64,
-    /// 0 to 1: how readily the tail of the held-out windows is taken for normal; 0.5 takes it as measured.
+    /// 0 to 1: how readily the tail of the held-out windows is taken for normal; 0.5 takes it as measured, 0 for
+    /// twice as long, 1 for half as long (its scale is multiplied by 2^(1 - 2 sensitivity)).
     pub sensitivity: f64,
 }
 
