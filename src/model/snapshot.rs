@@ -32,7 +32,7 @@ struct CalibratedWire {
 }
 
 impl Model {
-    /// All that judging needs: some 300 kB with 100 trees, and 800 bytes a device.
+    /// All that judging needs: some 70 kB with 100 trees, and 800 bytes a device.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
         let calibrated = |c: &Calibrated| CalibratedWire {
