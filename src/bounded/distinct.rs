@@ -57,6 +57,21 @@ impl<const WORDS: usize> Distinct<WORDS> {
         self.estimate().round() as u64
     }
 
+    /// Adds what `other` has seen.
+    pub fn merge(&mut self, other: &Self) {
+        self.used = 0;
+        for (word, more) in self.words.iter_mut().zip(other.words) {
+            *word |= more;
+            self.used += word.count_ones();
+        }
+    }
+
+    /// Whether nothing was seen.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
     /// Forgets all.
     pub fn clear(&mut self) {
         *self = Self::EMPTY;
@@ -118,6 +133,18 @@ mod tests {
     fn stays_at_its_limit_when_full() {
         let limit = 64.0 * 64.0_f64.ln();
         assert!((counted::<1>(100_000, 0) - limit).abs() < 1e-9);
+    }
+
+    #[test]
+    fn merged_counts_what_either_has_seen() {
+        let mut one = Distinct::<16>::EMPTY;
+        let mut other = Distinct::<16>::EMPTY;
+        (0..40).for_each(|thing| _ = one.insert(scramble(thing)));
+        (20..60).for_each(|thing| _ = other.insert(scramble(thing)));
+        one.merge(&other);
+        let mut both = Distinct::<16>::EMPTY;
+        (0..60).for_each(|thing| _ = both.insert(scramble(thing)));
+        assert_eq!(one, both);
     }
 
     #[test]

@@ -1,0 +1,808 @@
+//! [`ArpSpoofs`]: an address is claimed by a second station while the first still uses it, in ARP or neighbour
+//! discovery. Which of the two is the rightful one nobody on the wire can tell; the one that pushes its claim
+//! unasked is named.
+//!
+//! Read first: RFC 826 and RFC 5227 (claims, probes, announcements), RFC 4861 section 7.2.6 (unsolicited
+//! advertisements).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::finding::{Finding, Report, Target, real, score};
+use super::table::Table;
+use super::trial::MEMORY;
+use super::{Identity, Kind, Protocol, Reason};
+use crate::bounded::scramble;
+use crate::feature::{address_hash, station_hash};
+use crate::flow::DeviceId;
+use crate::packet::{
+    Arp, ArpOperation, Dhcp, DhcpMessage, Digest, Hint, Icmp, IcmpKind, Ip, Mac, Network, Transport,
+};
+use crate::time::{Span, Timestamp};
+
+/// Pushed claims between which the other station was active, from which on it is a conflict and no move: one may be
+/// a station that comes back with a new adapter, and RFC 5227 section 2.3 has it announce twice, but the old adapter
+/// is silent then.
+const PUSHES: u64 = 2;
+/// The same where the other was active only by answering when asked, which a WiFi extender does for a client that has
+/// just left it.
+const PUSHES_OVER_ANSWERS: u64 = 4;
+/// The two claims and the activity between them lie within this: poisoning tools repeat each 1 to 10 s, a host that
+/// takes turns with its sleep proxy takes minutes.
+const TURN: Span = Span::from_secs(60);
+/// Activity of the other station so soon after a claim was still under way: a planned failover.
+const GRACE: Span = Span::from_millis(500);
+/// How long a request makes a reply one that was asked for, unless another reply came [`GRACE`] before; hosts give up
+/// and ask again after 1 s (RFC 1122, section 2.3.2.1).
+const REQUEST_LIFE: Span = Span::from_secs(3);
+/// How long an address that was heard stays known.
+const KNOWN: Span = Span::from_secs(3_600);
+/// Requests remembered; beyond it the oldest is forgotten, and its answer looks unasked.
+const REQUESTS: usize = 128;
+/// Addresses of others that are told of one station.
+const ADDRESSES: usize = 8;
+/// Stations that can be under suspicion at once.
+const SUSPECTS: usize = 64;
+
+/// An address on one VLAN: the same address on another is another host's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    vlan: Option<u16>,
+    ip: IpAddr,
+}
+
+impl Place {
+    fn hash(&self) -> u64 {
+        let vlan = self.vlan.map_or(0, |id| u64::from(id) + 1);
+        scramble(address_hash(self.ip) ^ vlan)
+    }
+}
+
+/// How a station says that an address is its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    /// Unasked: a reply without a request, or an announcement.
+    Pushed,
+    /// In a request of its own for another address. Hosts with two adapters do that for either address.
+    Asking,
+    /// As the answer to a request. Proxies, extenders and hosts with two adapters do that for others.
+    Answering,
+}
+
+/// Somebody asks who has an address. The asker is unspecified in a probe.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    place: Place,
+    asker: IpAddr,
+    time: Timestamp,
+    answered: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    place: Place,
+    mac: Mac,
+    manner: Manner,
+    /// Whom it was told, where it was told to one.
+    told: Option<(Mac, IpAddr)>,
+}
+
+/// A station that claims an address.
+#[derive(Clone, Copy, Debug)]
+struct Claimant {
+    mac: Mac,
+    last: Timestamp,
+    /// First and latest pushed claim of the present turn.
+    pushed: Option<(Timestamp, Timestamp)>,
+    pushes: u64,
+    /// Latest activity: (traffic or own requests, answers).
+    active: [Option<Timestamp>; 2],
+}
+
+/// An address and the two latest stations that claimed it, the earlier one first.
+#[derive(Clone, Copy, Debug)]
+struct Binding {
+    first: Claimant,
+    second: Option<Claimant>,
+    claims: u64,
+}
+
+/// Two stations use one address.
+#[derive(Clone, Copy, Debug)]
+struct Contest {
+    /// The one that does not push.
+    owner: Mac,
+    /// First of the pushed claims of the other.
+    since: Timestamp,
+    /// How many they are.
+    pushes: u64,
+}
+
+/// A station in conflict with others.
+#[derive(Clone, Debug)]
+struct Suspect {
+    identity: Identity,
+    since: Timestamp,
+    last: Timestamp,
+    claims: u64,
+    conflicts: Vec<Conflict>,
+    report: Report,
+}
+
+/// An address that it claims although another uses it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Conflict {
+    ip: IpAddr,
+    owner: Mac,
+    told: Option<(Mac, IpAddr)>,
+}
+
+/// Addresses and who claims them. Holds a fixed number of addresses (180 bytes each), of which those claimed more often
+/// stay (see [`Table`]), the latest 128 requests, and 64 stations under suspicion.
+#[derive(Debug)]
+pub(super) struct ArpSpoofs {
+    bindings: Table<Place, Binding>,
+    requests: [Option<Request>; REQUESTS],
+    next_request: usize,
+    suspects: Table<Mac, Suspect>,
+    /// Until when traffic of claimants is looked at: only while someone pushes a claim to another's address.
+    watch_until: Option<Timestamp>,
+}
+
+impl ArpSpoofs {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            bindings: Table::new(capacity),
+            requests: [None; REQUESTS],
+            next_request: 0,
+            suspects: Table::new(SUSPECTS),
+            watch_until: None,
+        }
+    }
+
+    /// A packet and the device that sent it.
+    pub(super) fn handle_packet(&mut self, digest: &Digest, source: Option<DeviceId>) -> Option<Finding> {
+        if let Hint::Dhcp(dhcp) = &digest.hint {
+            self.leased(digest, dhcp);
+            return None;
+        }
+        match &digest.network {
+            Network::Arp(arp) => self.arp(digest, arp, source),
+            Network::Ip(ip) => {
+                if let Transport::Icmp(icmp) = &ip.transport
+                    && let Some(finding) = self.neighbour(digest, icmp, ip, source)
+                {
+                    return Some(finding);
+                }
+                self.traffic(digest, ip.source);
+                None
+            }
+            Network::Other => None,
+        }
+    }
+
+    /// Whether an address was heard on this link within the last hour.
+    pub(super) fn is_known(&mut self, vlan: Option<u16>, ip: IpAddr, now: Timestamp) -> bool {
+        let place = Place { vlan, ip };
+        self.bindings.get(place.hash(), &place).is_some_and(|binding| now.since(binding.latest()) < KNOWN)
+    }
+
+    pub(super) fn restart(&mut self) {
+        self.bindings.clear();
+        self.requests = [None; REQUESTS];
+        self.suspects.clear();
+        self.watch_until = None;
+    }
+
+    /// Addresses held.
+    #[cfg(test)]
+    pub(super) fn len(&mut self) -> usize {
+        self.bindings.iter_mut().count()
+    }
+
+    fn arp(&mut self, digest: &Digest, arp: &Arp, source: Option<DeviceId>) -> Option<Finding> {
+        let at = |ip| Place { vlan: digest.vlan, ip: IpAddr::V4(ip) };
+        let announces = arp.sender_ip == arp.target_ip;
+        if arp.operation == ArpOperation::Request && !announces {
+            self.asked(Request {
+                place: at(arp.target_ip),
+                asker: IpAddr::V4(arp.sender_ip),
+                time: digest.time,
+                answered: None,
+            });
+        }
+        if !is_host(arp.sender_ip) {
+            return None;
+        }
+        let manner = match arp.operation {
+            _ if announces => Manner::Pushed,
+            ArpOperation::Request => Manner::Asking,
+            ArpOperation::Reply => self.reply(at(arp.sender_ip), IpAddr::V4(arp.target_ip), digest.time),
+            ArpOperation::Unknown(_) => return None,
+        };
+        let to_one = !announces && !arp.target_mac.is_group() && !arp.target_mac.is_zero();
+        let told = to_one.then_some((arp.target_mac, IpAddr::V4(arp.target_ip)));
+        let claim = Claim { place: at(arp.sender_ip), mac: arp.sender_mac, manner, told };
+        self.claim(digest, claim, source)
+    }
+
+    fn neighbour(
+        &mut self,
+        digest: &Digest,
+        icmp: &Icmp,
+        ip: &Ip,
+        source: Option<DeviceId>,
+    ) -> Option<Finding> {
+        let at = |ip| Place { vlan: digest.vlan, ip };
+        let claim = match icmp.kind {
+            IcmpKind::NeighbourSolicitation { target, link } => {
+                self.asked(Request {
+                    place: at(target),
+                    asker: ip.source,
+                    time: digest.time,
+                    answered: None,
+                });
+                let mac = link.filter(|_| !ip.source.is_unspecified())?;
+                Claim { place: at(ip.source), mac, manner: Manner::Asking, told: None }
+            }
+            IcmpKind::NeighbourAdvertisement { target, link } => {
+                // The answer to a probe goes to all nodes (RFC 4861, section 7.2.4).
+                let all = ip.destination.is_multicast();
+                let asker = if all { IpAddr::V6(Ipv6Addr::UNSPECIFIED) } else { ip.destination };
+                let manner = self.reply(at(target), asker, digest.time);
+                let told = (!all).then_some((digest.destination, ip.destination));
+                Claim { place: at(target), mac: link.unwrap_or(digest.source), manner, told }
+            }
+            _ => return None,
+        };
+        self.claim(digest, claim, source)
+    }
+
+    /// A station says that an address is its own.
+    fn claim(&mut self, digest: &Digest, claim: Claim, source: Option<DeviceId>) -> Option<Finding> {
+        if claim.mac.is_group() || claim.mac.is_zero() || is_virtual(claim.mac) {
+            return None;
+        }
+        let now = digest.time;
+        let fresh = || Binding { first: Claimant::new(claim.mac, now), second: None, claims: 0 };
+        let binding = self.bindings.get_or_insert(claim.place.hash(), claim.place, |b| b.worth(now), fresh);
+        let contest = binding.note(&claim, now);
+        if claim.manner == Manner::Pushed && binding.second.is_some() {
+            self.watch_until = Some(now + TURN);
+        }
+        self.accuse(digest, &claim, contest?, source)
+    }
+
+    /// The claim conflicts: tells of it when it is time.
+    fn accuse(
+        &mut self,
+        digest: &Digest,
+        claim: &Claim,
+        contest: Contest,
+        source: Option<DeviceId>,
+    ) -> Option<Finding> {
+        let now = digest.time;
+        let device = source.filter(|_| digest.source == claim.mac);
+        let identity = Identity { device, mac: Some(claim.mac), ip: None };
+        let fresh = || Suspect::new(identity, &contest);
+        let suspect = self.suspects.get_or_insert(station_hash(claim.mac), claim.mac, |s| s.claims, fresh);
+        if now.since(suspect.last) >= MEMORY {
+            *suspect = Suspect::new(identity, &contest);
+        }
+        suspect.last = now;
+        suspect.report.note(1, u64::from(digest.wire_len));
+        let new = suspect.add(Conflict { ip: claim.place.ip, owner: contest.owner, told: claim.told });
+        suspect.claims += if new { contest.pushes } else { 1 };
+        (new || suspect.report.is_due(now, suspect.claims)).then(|| suspect.tell(now))
+    }
+
+    /// Traffic from a claimant's own address and station shows that it is there.
+    fn traffic(&mut self, digest: &Digest, from: IpAddr) {
+        if self.watch_until.is_none_or(|until| digest.time > until) {
+            return;
+        }
+        let place = Place { vlan: digest.vlan, ip: from };
+        if let Some(binding) = self.bindings.get(place.hash(), &place)
+            && let Some(claimant) = binding.claimant(digest.source)
+        {
+            claimant.active[0] = Some(digest.time);
+        }
+    }
+
+    /// The DHCP server gives an address to a station: it is its own now, whoever had it.
+    fn leased(&mut self, digest: &Digest, dhcp: &Dhcp) {
+        let (DhcpMessage::Ack, Some(address)) = (dhcp.message, dhcp.address) else { return };
+        let place = Place { vlan: digest.vlan, ip: IpAddr::V4(address) };
+        if let Some(binding) = self.bindings.get(place.hash(), &place) {
+            *binding = Binding { first: Claimant::new(dhcp.client, digest.time), second: None, claims: 1 };
+        }
+    }
+
+    fn asked(&mut self, request: Request) {
+        self.requests[self.next_request] = Some(request);
+        self.next_request = (self.next_request + 1) % REQUESTS;
+    }
+
+    /// Whether a reply to somebody was asked for by him.
+    fn reply(&mut self, place: Place, asker: IpAddr, now: Timestamp) -> Manner {
+        let fits = |request: &&mut Request| {
+            request.place == place
+                && request.asker == asker
+                && now.since(request.time) < REQUEST_LIFE
+                && request.answered.is_none_or(|first| now.since(first) < GRACE)
+        };
+        match self.requests.iter_mut().flatten().find(fits) {
+            Some(request) => {
+                request.answered.get_or_insert(now);
+                Manner::Answering
+            }
+            None => Manner::Pushed,
+        }
+    }
+}
+
+impl Claimant {
+    const fn new(mac: Mac, now: Timestamp) -> Self {
+        Self { mac, last: now, pushed: None, pushes: 0, active: [None; 2] }
+    }
+
+    fn note(&mut self, manner: Manner, now: Timestamp) {
+        self.last = now;
+        match manner {
+            Manner::Asking => self.active[0] = Some(now),
+            Manner::Answering => self.active[1] = Some(now),
+            Manner::Pushed => {
+                let first = match self.pushed {
+                    Some((first, latest)) if now.since(latest) < TURN => first,
+                    _ => {
+                        self.pushes = 0;
+                        now
+                    }
+                };
+                self.pushed = Some((first, now));
+                self.pushes += 1;
+            }
+        }
+    }
+
+    /// Whether it was active in this way within the last turn, and clearly later than `since`.
+    fn was_active(&self, way: usize, since: Timestamp, now: Timestamp) -> bool {
+        self.active[way].is_some_and(|time| time >= since + GRACE && now.since(time) < TURN)
+    }
+}
+
+impl Binding {
+    /// Notes a claim. There is a contest when a station pushes its claim again although the other was active since it
+    /// first did.
+    fn note(&mut self, claim: &Claim, now: Timestamp) -> Option<Contest> {
+        self.claims = self.claims.saturating_add(1);
+        if self.first.mac != claim.mac && self.second.is_none_or(|second| second.mac != claim.mac) {
+            // A third one takes the place of the one that was silent for longer.
+            if let Some(second) = self.second
+                && second.last > self.first.last
+            {
+                self.first = second;
+            }
+            self.second = Some(Claimant::new(claim.mac, now));
+        }
+        let claimant = self.claimant(claim.mac)?;
+        claimant.note(claim.manner, now);
+        let claimant = *claimant;
+        let other = self.other(claim.mac)?;
+        let (since, _) = claimant.pushed?;
+        let needed = if other.was_active(0, since, now) {
+            PUSHES
+        } else if other.was_active(1, since, now) {
+            PUSHES_OVER_ANSWERS
+        } else {
+            return None;
+        };
+        let conflict = claim.manner == Manner::Pushed && claimant.pushes >= needed;
+        let contest = Contest { owner: other.mac, since, pushes: claimant.pushes };
+        (conflict && !are_siblings(claim.mac, other.mac)).then_some(contest)
+    }
+
+    fn claimant(&mut self, mac: Mac) -> Option<&mut Claimant> {
+        if self.first.mac == mac {
+            Some(&mut self.first)
+        } else {
+            self.second.as_mut().filter(|c| c.mac == mac)
+        }
+    }
+
+    fn other(&self, mac: Mac) -> Option<&Claimant> {
+        if self.first.mac == mac { self.second.as_ref() } else { Some(&self.first) }
+    }
+
+    fn latest(&self) -> Timestamp {
+        self.second.map_or(self.first.last, |second| second.last.max(self.first.last))
+    }
+
+    /// What is claimed often stays; what nobody has claimed for an hour goes first.
+    fn worth(&self, now: Timestamp) -> u64 {
+        if now.since(self.latest()) < KNOWN { self.claims.min(64) } else { 0 }
+    }
+}
+
+impl Suspect {
+    fn new(identity: Identity, contest: &Contest) -> Self {
+        Self {
+            identity,
+            since: contest.since,
+            last: contest.since,
+            claims: 0,
+            conflicts: Vec::with_capacity(ADDRESSES),
+            report: Report::default(),
+        }
+    }
+
+    /// Notes an address, up to [`ADDRESSES`]. Says whether it is new.
+    fn add(&mut self, conflict: Conflict) -> bool {
+        if let Some(known) = self.conflicts.iter_mut().find(|known| known.ip == conflict.ip) {
+            *known = conflict;
+            return false;
+        }
+        let room = self.conflicts.len() < ADDRESSES;
+        if room {
+            self.conflicts.push(conflict);
+        }
+        room
+    }
+
+    fn tell(&mut self, now: Timestamp) -> Finding {
+        let (packets, bytes) = self.report.speak(now, self.claims);
+        let addresses = u64::try_from(self.conflicts.len()).unwrap_or(0);
+        let targets = self.targets();
+        let reason = |feature, value, unit, p99, contribution| Reason {
+            feature,
+            value,
+            unit,
+            median: None,
+            p99,
+            contribution,
+        };
+        Finding {
+            kind: Kind::ArpSpoof,
+            time: now,
+            since: self.since,
+            subject: self.identity,
+            target_count: u64::try_from(targets.len()).unwrap_or(0),
+            targets,
+            reasons: vec![
+                reason("conflicting_claims", real(self.claims), "claims", Some(real(PUSHES)), 0.6),
+                reason("claimed_addresses", real(addresses), "addresses", Some(1.0), 0.4),
+            ],
+            packets,
+            bytes,
+            // Each further address claimed weighs as much as ten times the claims.
+            score: (score(self.claims, PUSHES) + 0.2 * (real(addresses) - 1.0)).min(1.0),
+            confidence: if addresses >= 2 { 0.95 } else { 0.8 },
+        }
+    }
+
+    /// The stations whose addresses it claims, then those that were told so.
+    fn targets(&self) -> Vec<Target> {
+        let target = |mac, ip| Target {
+            identity: Identity { device: None, mac: Some(mac), ip: Some(ip) },
+            port: None,
+            protocol: Protocol::Arp,
+        };
+        let mut targets: Vec<Target> = self.conflicts.iter().map(|c| target(c.owner, c.ip)).collect();
+        for (mac, ip) in self.conflicts.iter().filter_map(|conflict| conflict.told) {
+            if targets.iter().all(|known| known.identity.ip != Some(ip)) {
+                targets.push(target(mac, ip));
+            }
+        }
+        targets
+    }
+}
+
+/// An address that one host can have.
+fn is_host(ip: Ipv4Addr) -> bool {
+    !(ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast() || ip.is_loopback())
+}
+
+/// Addresses that move between routers by design: VRRP and CARP (RFC 9568, section 7.3), HSRP (RFC 2281, section 5, and
+/// its versions 2 for IPv4 and IPv6), GLBP.
+fn is_virtual(mac: Mac) -> bool {
+    matches!(
+        mac.0,
+        [0x00, 0x00, 0x5e, 0x00, 0x01 | 0x02, _]
+            | [0x00, 0x00, 0x0c, 0x07, 0xac, _]
+            | [0x00, 0x00, 0x0c, 0x9f, 0xf0..=0xff, _]
+            | [0x00, 0x05, 0x73, 0xa0, 0x00..=0x0f, _]
+            | [0x00, 0x07, 0xb4, 0x00, _, _]
+    )
+}
+
+/// Two adapters of one device, bonded or bridged, which may answer for each other: their addresses differ in the last
+/// octet only. A spoofer who takes such an address for himself is not seen here.
+fn are_siblings(one: Mac, other: Mac) -> bool {
+    one.0[..5] == other.0[..5]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv6Addr};
+
+    use super::super::scene::{Scene, ip, mac, v4};
+    use super::super::{Kind, Protocol};
+    use super::ArpSpoofs;
+    use crate::packet::{ArpOperation, DhcpMessage, Digest, Hint, IcmpKind, Mac, Network};
+    use crate::time::Timestamp;
+
+    const ROUTER: u8 = 1;
+    const VICTIM: u8 = 10;
+    const SPOOFER: u8 = 66;
+
+    /// A network in which router and victim have been heard.
+    fn quiet() -> Scene {
+        let mut scene = Scene::new();
+        scene.ask(VICTIM, ROUTER);
+        scene.reply(mac(ROUTER), ROUTER, VICTIM);
+        scene.ask(ROUTER, VICTIM);
+        scene.reply(mac(VICTIM), VICTIM, ROUTER);
+        scene.wait(60_000);
+        scene
+    }
+
+    #[test]
+    fn poisoning_of_both_sides_is_found_at_the_second_claim() {
+        for gap in [1_000, 2_000, 10_000] {
+            let mut scene = quiet();
+            let began = scene.now();
+            for _ in 0..6 {
+                scene.reply(mac(SPOOFER), VICTIM, ROUTER);
+                scene.reply(mac(SPOOFER), ROUTER, VICTIM);
+                scene.wait(gap / 2);
+                // Both still send with their own stations.
+                scene.traffic(VICTIM);
+                scene.traffic(ROUTER);
+                scene.wait(gap / 2);
+            }
+            let evidence = scene.expect(Kind::ArpSpoof);
+            assert_eq!(evidence.subject.mac, Some(mac(SPOOFER)));
+            assert_eq!(evidence.since, began);
+            assert!(evidence.time.since(began).as_secs() <= u64::try_from(gap).unwrap() / 1_000);
+            assert_eq!((evidence.peers[0].mac, evidence.peers[0].ip), (Some(mac(VICTIM)), Some(ip(VICTIM))));
+            assert_eq!(evidence.peers[0].protocol, Some(Protocol::Arp));
+            let both = &scene.found[1];
+            assert_eq!((both.reasons[1].feature, both.reasons[1].value), ("claimed_addresses", 2.0));
+            assert_eq!(both.peers.len(), 2);
+            assert!(both.score > evidence.score && both.confidence > evidence.confidence);
+        }
+    }
+
+    #[test]
+    fn the_victim_that_answers_for_itself_is_enough() {
+        let mut scene = quiet();
+        for _ in 0..5 {
+            scene.reply(mac(SPOOFER), VICTIM, ROUTER);
+            scene.wait(1_000);
+            scene.ask(ROUTER, VICTIM);
+            scene.reply(mac(VICTIM), VICTIM, ROUTER);
+            scene.wait(1_000);
+        }
+        scene.expect(Kind::ArpSpoof);
+    }
+
+    #[test]
+    fn asking_before_the_claim_does_not_make_it_an_answer() {
+        let mut scene = quiet();
+        scene.ask(SPOOFER, VICTIM);
+        for _ in 0..2 {
+            scene.reply(mac(SPOOFER), VICTIM, ROUTER);
+            scene.wait(1_000);
+            scene.traffic(VICTIM);
+        }
+        scene.expect(Kind::ArpSpoof);
+    }
+
+    #[test]
+    fn announcements_to_all_are_claims() {
+        let mut scene = quiet();
+        for _ in 0..3 {
+            scene.announce(mac(SPOOFER), ROUTER);
+            scene.wait(2_000);
+            scene.traffic(ROUTER);
+        }
+        assert_eq!(scene.expect(Kind::ArpSpoof).peers[0].mac, Some(mac(ROUTER)));
+    }
+
+    #[test]
+    fn it_speaks_again_at_doublings_and_each_half_minute() {
+        let mut scene = quiet();
+        for _ in 0..120 {
+            scene.reply(mac(SPOOFER), VICTIM, ROUTER);
+            scene.traffic(VICTIM);
+            scene.wait(1_000);
+        }
+        assert!((6..=9).contains(&scene.found.len()), "{}", scene.found.len());
+        let packets: u64 = scene.found.iter().map(|evidence| evidence.packets).sum();
+        assert!((100..=120).contains(&packets), "{packets}");
+    }
+
+    #[test]
+    fn an_address_that_moves_is_no_spoof() {
+        // A new station takes an address whose former one is gone, as DHCP gives it or as it is configured.
+        let mut scene = quiet();
+        scene.probe(mac(30), VICTIM);
+        scene.wait(1_000);
+        for _ in 0..3 {
+            scene.announce(mac(30), VICTIM);
+            scene.wait(2_000);
+            scene.ask(ROUTER, VICTIM);
+            scene.reply(mac(30), VICTIM, ROUTER);
+        }
+        scene.expect_nothing();
+        // The server gave it away although the former one still sends for a while.
+        let mut scene = quiet();
+        scene.traffic(VICTIM);
+        scene.announce(mac(30), VICTIM);
+        scene.traffic(VICTIM);
+        scene.wait(800);
+        scene.dhcp(ROUTER, DhcpMessage::Ack, VICTIM, mac(30));
+        scene.announce(mac(30), VICTIM);
+        scene.wait(2_000);
+        scene.announce(mac(30), VICTIM);
+        scene.expect_nothing();
+    }
+
+    #[test]
+    fn a_planned_failover_is_no_spoof() {
+        let mut scene = quiet();
+        for _ in 0..4 {
+            scene.announce(mac(30), VICTIM);
+            scene.wait(100);
+            // What was under way.
+            scene.traffic(VICTIM);
+        }
+        scene.wait(1_000);
+        scene.announce(mac(30), VICTIM);
+        scene.expect_nothing();
+    }
+
+    #[test]
+    fn virtual_routers_are_no_spoofers() {
+        for station in [
+            Mac([0, 0, 0x5e, 0, 1, 7]),
+            Mac([0, 0, 0x0c, 7, 0xac, 1]),
+            Mac([0, 0, 0x0c, 0x9f, 0xf0, 1]),
+            Mac([0, 7, 0xb4, 0, 1, 2]),
+        ] {
+            let mut scene = quiet();
+            for _ in 0..10 {
+                scene.announce(station, ROUTER);
+                scene.wait(1_000);
+                scene.announce(mac(ROUTER), ROUTER);
+                scene.traffic(ROUTER);
+                scene.wait(1_000);
+            }
+            scene.expect_nothing();
+        }
+    }
+
+    #[test]
+    fn who_only_answers_or_asks_for_others_is_no_spoofer() {
+        // Proxy ARP, an extender, or a second adapter: each question is answered twice, and asked from either.
+        let mut scene = quiet();
+        for _ in 0..50 {
+            scene.ask(ROUTER, VICTIM);
+            scene.reply(mac(VICTIM), VICTIM, ROUTER);
+            scene.reply(mac(30), VICTIM, ROUTER);
+            scene.traffic(VICTIM);
+            scene.arp(ArpOperation::Request, (mac(30), v4(VICTIM)), (Mac::default(), v4(ROUTER)));
+            scene.wait(5_000);
+        }
+        scene.expect_nothing();
+    }
+
+    #[test]
+    fn a_client_that_leaves_an_extender_is_no_spoofer() {
+        let mut scene = quiet();
+        for _ in 0..2 {
+            scene.announce(mac(30), VICTIM);
+            scene.wait(1_000);
+            scene.ask(ROUTER, VICTIM);
+            scene.reply(mac(VICTIM), VICTIM, ROUTER);
+            scene.wait(1_000);
+        }
+        scene.expect_nothing();
+    }
+
+    #[test]
+    fn adapters_of_one_device_are_one() {
+        let mut scene = quiet();
+        let Mac([a, b, c, d, e, _]) = mac(VICTIM);
+        for _ in 0..10 {
+            scene.reply(Mac([a, b, c, d, e, 2]), VICTIM, ROUTER);
+            scene.wait(1_000);
+            scene.traffic(VICTIM);
+        }
+        scene.expect_nothing();
+    }
+
+    #[test]
+    fn neighbour_advertisements_are_claims_too() {
+        let host = |n| IpAddr::V6(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, n));
+        let all = IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
+        let advertise = |station| IcmpKind::NeighbourAdvertisement { target: host(1), link: Some(station) };
+        let mut scene = quiet();
+        scene.icmp6(mac(ROUTER), (host(1), all), advertise(mac(ROUTER)));
+        for _ in 0..3 {
+            scene.icmp6(mac(SPOOFER), (host(66), host(10)), advertise(mac(SPOOFER)));
+            scene.wait(1_000);
+            let kind = IcmpKind::NeighbourSolicitation { target: host(10), link: Some(mac(ROUTER)) };
+            scene.icmp6(mac(ROUTER), (host(1), host(10)), kind);
+            scene.wait(1_000);
+        }
+        let evidence = scene.expect(Kind::ArpSpoof);
+        assert_eq!((evidence.subject.mac, evidence.peers[0].ip), (Some(mac(SPOOFER)), Some(host(1))));
+    }
+
+    #[test]
+    fn the_same_address_on_another_vlan_is_another() {
+        let mut spoofs = ArpSpoofs::new(64);
+        let mut millis = 0;
+        for _ in 0..20 {
+            for (vlan, station) in [(10, mac(VICTIM)), (20, mac(30))] {
+                millis += 1_000;
+                assert!(
+                    spoofs.handle_packet(&announcement(millis, Some(vlan), station, v4(5)), None).is_none()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_flood_of_claims_neither_grows_memory_nor_hides_a_spoofer() {
+        let mut spoofs = ArpSpoofs::new(64);
+        let mut found = 0;
+        let mut flood = 0_u32;
+        for second in 0..8 {
+            let time = 1_000 * second;
+            for _ in 0..3 {
+                spoofs.handle_packet(&announcement(time, None, mac(VICTIM), v4(VICTIM)), None);
+            }
+            for _ in 0..10_000 {
+                flood += 1;
+                let address = std::net::Ipv4Addr::from_bits(0x0a00_0000 + flood);
+                spoofs.handle_packet(&announcement(time + 1, None, mac(99), address), None);
+            }
+            spoofs.handle_packet(&asking(time + 2, mac(VICTIM), v4(VICTIM)), None);
+            let claim = announcement(time + 600, None, mac(SPOOFER), v4(VICTIM));
+            let finding = spoofs.handle_packet(&claim, None);
+            found += usize::from(finding.is_some_and(|f| f.subject.mac == Some(mac(SPOOFER))));
+        }
+        assert_eq!(spoofs.len(), 64);
+        assert!(found >= 2, "{found}");
+    }
+
+    fn announcement(millis: i64, vlan: Option<u16>, station: Mac, address: std::net::Ipv4Addr) -> Digest {
+        let mut digest = asking(millis, station, address);
+        digest.vlan = vlan;
+        if let Network::Arp(arp) = &mut digest.network {
+            arp.target_ip = address;
+        }
+        digest
+    }
+
+    fn asking(millis: i64, station: Mac, address: std::net::Ipv4Addr) -> Digest {
+        Digest {
+            time: Timestamp::from_nanos(millis * 1_000_000),
+            wire_len: 60,
+            source: station,
+            destination: Mac::BROADCAST,
+            vlan: None,
+            ether_type: 0x0806,
+            network: Network::Arp(crate::packet::Arp {
+                operation: ArpOperation::Request,
+                sender_mac: station,
+                sender_ip: address,
+                target_mac: Mac::default(),
+                target_ip: v4(200),
+            }),
+            hint: Hint::None,
+            fault: None,
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! [`Trials`]: what one host tried (ports of a target, or targets), with what outcome. What is tried, and from how
+//! many failures on it is a scan, is the detectors'.
+//!
+//! Read first: Jung, Paxson, Berger, Balakrishnan, "Fast Portscan Detection Using Sequential Hypothesis Testing", IEEE
+//! S&P 2004, sections 4.1 and 4.2.
+
+use crate::bounded::Distinct;
+use crate::time::{Span, Timestamp};
+
+/// Silence after which a try has failed: the first SYN retransmission comes after 1 s (RFC 6298, section 2), and a
+/// satellite link answers within 0.7 s. An answer that comes later still counts as one.
+pub(super) const PATIENCE: Span = Span::from_millis(1_500);
+
+/// Time without a new thing tried after which all is forgotten: the interval of Zeek's scan policy, `scan.zeek`.
+pub(super) const MEMORY: Span = Span::from_secs(300);
+
+/// Length after which an episode is forgotten although it goes on: an afternoon of successes must not hide what is
+/// tried in the evening.
+const EPISODE: Span = Span::from_secs(1_800);
+
+/// Failures by which tries must exceed successes. With the success rates of Jung et al. (0.8 for the benign, 0.2 for
+/// scanners) each outcome weighs a factor of 4, and 4^4 exceeds their upper bound of 99 for one false alarm in a
+/// hundred and a detection of 99 %.
+pub(super) const EXCESS: u64 = 4;
+
+/// Things in sight at once.
+const SLOTS: usize = 64;
+
+/// A thing that can be tried. Two that are the same are counted once.
+pub(super) trait Tried: Copy {
+    fn same(&self, other: &Self) -> bool;
+    fn hash(&self) -> u64;
+}
+
+/// How a try ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Not yet.
+    Pending,
+    /// Nothing came, and that says little.
+    Silent,
+    /// Refused, or nothing came where an answer was due.
+    Failed,
+    /// Answered.
+    Answered,
+}
+
+/// What silence says of a thing that was tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// It failed.
+    Tells,
+    /// Not much: it is counted apart.
+    TellsLittle,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Trial<T> {
+    time: Timestamp,
+    object: T,
+    outcome: Outcome,
+    silence: Silence,
+}
+
+/// Distinct things that one host tried, and their outcomes.
+///
+/// The latest 64 are in sight one by one. What is pushed out of sight before its outcome is known (more than 64 tries
+/// within [`PATIENCE`]) waits in a bitmap and counts as failed after it. Counts are linear counters of 1,024 bits, good
+/// to 3 % at a thousand; they end at 7,098.
+#[derive(Clone, Debug)]
+pub(super) struct Trials<T> {
+    slots: [Option<Trial<T>>; SLOTS],
+    pending: usize,
+    failed: Distinct<16>,
+    /// Failed ones that were answered late.
+    forgiven: u64,
+    silent: Distinct<16>,
+    answered: Distinct<16>,
+    crowd: [Distinct<16>; 2],
+    crowd_turned: Timestamp,
+    began: Timestamp,
+    renewed: Timestamp,
+}
+
+impl<T: Tried> Trials<T> {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            slots: [None; SLOTS],
+            pending: 0,
+            failed: Distinct::EMPTY,
+            forgiven: 0,
+            silent: Distinct::EMPTY,
+            answered: Distinct::EMPTY,
+            crowd: [Distinct::EMPTY; 2],
+            crowd_turned: now,
+            began: now,
+            renewed: now,
+        }
+    }
+
+    /// A thing is tried. Trying again what is in sight changes nothing; says whether it was not.
+    pub(super) fn open(&mut self, object: T, now: Timestamp, silence: Silence) -> bool {
+        if self.position(&object).is_some() {
+            return false;
+        }
+        self.renewed = now;
+        let at = self.cheapest();
+        if let Some(lost) = self.slots[at].take()
+            && lost.outcome == Outcome::Pending
+        {
+            self.pending -= 1;
+            match lost.silence {
+                Silence::Tells => _ = self.crowd[0].insert(lost.object.hash()),
+                Silence::TellsLittle => _ = self.silent.insert(lost.object.hash()),
+            }
+        }
+        self.slots[at] = Some(Trial { time: now, object, outcome: Outcome::Pending, silence });
+        self.pending += 1;
+        true
+    }
+
+    /// It was answered, now or late.
+    pub(super) fn answer(&mut self, object: &T) {
+        self.answered.insert(object.hash());
+        self.settle(object, Outcome::Answered);
+    }
+
+    /// It was refused.
+    pub(super) fn refuse(&mut self, object: &T, silence: Silence) {
+        match silence {
+            Silence::Tells => {
+                self.failed.insert(object.hash());
+                self.settle(object, Outcome::Failed);
+            }
+            Silence::TellsLittle => {
+                self.silent.insert(object.hash());
+                self.settle(object, Outcome::Silent);
+            }
+        }
+    }
+
+    /// Takes up what waited too long. Where the tap sees one direction only (`believable` is false), silence says
+    /// nothing, and such tries are forgotten.
+    pub(super) fn expire(&mut self, now: Timestamp, believable: bool) {
+        if self.pending > 0 {
+            for slot in &mut self.slots {
+                let Some(trial) = slot else { continue };
+                if trial.outcome != Outcome::Pending || now.since(trial.time) < PATIENCE {
+                    continue;
+                }
+                self.pending -= 1;
+                match trial.silence {
+                    _ if !believable => *slot = None,
+                    Silence::Tells => {
+                        self.failed.insert(trial.object.hash());
+                        trial.outcome = Outcome::Failed;
+                    }
+                    Silence::TellsLittle => {
+                        self.silent.insert(trial.object.hash());
+                        trial.outcome = Outcome::Silent;
+                    }
+                }
+            }
+        }
+        if now.since(self.crowd_turned) >= PATIENCE {
+            self.turn_crowd(now, believable);
+        }
+    }
+
+    /// Whether nothing new was tried for [`MEMORY`], or it has gone on for half an hour.
+    pub(super) fn is_stale(&self, now: Timestamp) -> bool {
+        now.since(self.renewed) >= MEMORY || now.since(self.began) >= EPISODE
+    }
+
+    pub(super) fn began(&self) -> Timestamp {
+        self.began
+    }
+
+    pub(super) fn failed(&self) -> u64 {
+        self.failed.count().saturating_sub(self.forgiven)
+    }
+
+    pub(super) fn silent(&self) -> u64 {
+        self.silent.count()
+    }
+
+    pub(super) fn answered(&self) -> u64 {
+        self.answered.count()
+    }
+
+    /// How much evidence would be lost with it: failures weigh four times what is only tried; what is stale is worth
+    /// nothing.
+    pub(super) fn worth(&self, now: Timestamp) -> u64 {
+        if self.is_stale(now) {
+            return 0;
+        }
+        let pending = u64::try_from(self.pending).unwrap_or(0);
+        4 * self.failed() + self.silent() + pending
+    }
+
+    /// Things in sight that were first tried since a time and ended so, latest first.
+    pub(super) fn recent(&self, outcome: Outcome, since: Timestamp) -> impl Iterator<Item = T> {
+        let mut found: Vec<_> = self
+            .slots
+            .iter()
+            .flatten()
+            .filter(|trial| trial.outcome == outcome && trial.time >= since)
+            .map(|trial| (trial.time, trial.object))
+            .collect();
+        found.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
+        found.into_iter().map(|(_, object)| object)
+    }
+
+    /// How many those are.
+    pub(super) fn recent_count(&self, outcome: Outcome, since: Timestamp) -> u64 {
+        let wanted = |trial: &&Trial<T>| trial.outcome == outcome && trial.time >= since;
+        u64::try_from(self.slots.iter().flatten().filter(wanted).count()).unwrap_or(0)
+    }
+
+    fn position(&self, object: &T) -> Option<usize> {
+        self.slots.iter().position(|slot| slot.as_ref().is_some_and(|trial| trial.object.same(object)))
+    }
+
+    fn settle(&mut self, object: &T, outcome: Outcome) {
+        let Some(at) = self.position(object) else { return };
+        let Some(trial) = &mut self.slots[at] else { return };
+        match (trial.outcome, outcome) {
+            (Outcome::Pending, _) => self.pending -= 1,
+            (Outcome::Failed, Outcome::Answered) => self.forgiven += 1,
+            _ => {}
+        }
+        // One answer is enough to know that it is there, whatever else was tried on it.
+        if trial.outcome != Outcome::Answered {
+            trial.outcome = outcome;
+        }
+    }
+
+    /// The slot to fill: a free one, else the oldest of what has an outcome, answered ones first.
+    fn cheapest(&self) -> usize {
+        let price = |slot: &Option<Trial<T>>| {
+            slot.as_ref().map(|trial| {
+                let rank = match trial.outcome {
+                    Outcome::Answered => 0,
+                    Outcome::Silent | Outcome::Failed => 1,
+                    Outcome::Pending => 2,
+                };
+                (rank, trial.time)
+            })
+        };
+        let least = self.slots.iter().enumerate().min_by_key(|(_, slot)| price(slot));
+        least.map_or(0, |(at, _)| at)
+    }
+
+    /// What was pushed out of sight waits for one to two times [`PATIENCE`].
+    fn turn_crowd(&mut self, now: Timestamp, believable: bool) {
+        self.crowd_turned = now;
+        let [young, old] = &mut self.crowd;
+        if believable && !old.is_empty() {
+            self.failed.merge(old);
+        }
+        *old = std::mem::take(young);
+    }
+}
