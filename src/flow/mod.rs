@@ -8,6 +8,8 @@ mod key;
 mod record;
 mod roster;
 mod table;
+#[cfg(test)]
+mod traffic;
 mod transition;
 
 pub use device::{Device, KnownDevice};
