@@ -278,11 +278,11 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(slab.len(), model[0].len() + model[1].len());
-                for list in 0..2 {
-                    let expected: Vec<u8> = model[list].iter().map(|(_, v)| *v).collect();
+                for (list, queue) in model.iter().enumerate() {
+                    let expected: Vec<u8> = queue.iter().map(|(_, v)| *v).collect();
                     prop_assert_eq!(order(&slab, list), expected);
-                    prop_assert_eq!(slab.first(list), model[list].front().map(|(p, _)| *p));
-                    prop_assert_eq!(slab.list_len(list), model[list].len());
+                    prop_assert_eq!(slab.first(list), queue.front().map(|(p, _)| *p));
+                    prop_assert_eq!(slab.list_len(list), queue.len());
                 }
             }
         }

@@ -46,6 +46,9 @@ impl<T: Keyed, const LISTS: usize> Table<T, LISTS> {
         Self { slab, index, hasher: FixedState::with_seed(hash_seed) }
     }
 
+    /// Bytes for each value, the index (under 24 bytes) not included.
+    pub const PLACE_SIZE: usize = ListSlab::<T, LISTS>::PLACE_SIZE;
+
     /// Values held.
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -187,7 +190,8 @@ mod tests {
                 let key = u8::try_from(step.wrapping_mul(2_654_435_761) >> 24).unwrap();
                 let _present_or_new = table.insert(0, (key, step));
             }
-            prop_assert_eq!(table.index.capacity(), room);
+            // Tombstones take from it until they are swept; growing would double it.
+            prop_assert!(table.index.capacity() <= room);
         }
     }
 }

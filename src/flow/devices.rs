@@ -175,7 +175,11 @@ impl Devices {
     fn sender(&mut self, station: Place, ip: &Ip, now: Timestamp) -> Option<Place> {
         let entry = self.roster.get_mut(station)?;
         if let Some(own) = entry.device.addresses.get_mut(ip.source) {
+            let paused = now.since(own.used) >= Self::APART;
             own.used = now;
+            if paused {
+                self.roster.adopt(station, ip.source);
+            }
             return Some(station);
         }
         if !address::is_host(ip.source) {
@@ -369,5 +373,420 @@ fn without_local(name: &str) -> &str {
     match name.split_at_checked(at) {
         Some((host, suffix)) if suffix.eq_ignore_ascii_case(".local") => host,
         _ => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::traffic::{announcement, arp, at, datagram, dhcp, frame, icmp, ip, mac};
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOBODY: &str = "10.0.0.200";
+
+    fn devices() -> Devices {
+        Devices::new(&Config { device_capacity: 16, ..Config::default() })
+    }
+
+    fn drain(devices: &mut Devices) -> Vec<DeviceEvent> {
+        std::iter::from_fn(|| devices.poll_event()).collect()
+    }
+
+    /// Sends a packet to nobody known. Gives the key of the device it is from.
+    fn send(devices: &mut Devices, millis: u64, from: (Mac, &str), hop_limit: u8) -> Option<DeviceKey> {
+        let parties = devices.handle(&datagram(millis, from, (mac(99), NOBODY), hop_limit));
+        Some(devices.get(parties.source?).unwrap().key)
+    }
+
+    fn receiver(devices: &mut Devices, to: (Mac, &str)) -> Option<DeviceKey> {
+        let parties = devices.handle(&datagram(0, (mac(98), "10.0.0.98"), to, 64));
+        Some(devices.get(parties.destination?).unwrap().key)
+    }
+
+    fn ips(devices: &Devices, mac: Mac) -> Vec<String> {
+        let device = devices.get(devices.by_mac(mac).unwrap()).unwrap();
+        device.ips().map(|ip| ip.to_string()).collect()
+    }
+
+    fn station(number: u32) -> Option<DeviceKey> {
+        Some(DeviceKey::Mac(mac(number)))
+    }
+
+    /// Packets from outside of the site that a router forwards.
+    fn make_router(devices: &mut Devices, number: u32) {
+        for host in ["192.0.2.1", "192.0.2.2", "2001:db8:1::3", "192.0.2.4"] {
+            assert_eq!(send(devices, 0, (mac(number), host), 57), None, "external");
+        }
+        assert!(devices.get(devices.by_mac(mac(number)).unwrap()).unwrap().router);
+    }
+
+    #[test]
+    fn a_station_is_one_device_with_all_its_addresses() {
+        let mut d = devices();
+        let parties = d.handle(&arp(0, mac(1), "10.0.0.1"));
+        let id = parties.source.unwrap();
+        assert_eq!((parties.destination, drain(&mut d)), (None, vec![DeviceEvent::Appeared(id)]));
+        send(&mut d, 1, (mac(1), "fe80::1"), 255);
+        send(&mut d, 2, (mac(1), "2001:db8::1"), 64);
+        assert_eq!(drain(&mut d), [DeviceEvent::Changed(id)], "several changes are told once");
+        assert_eq!(ips(&d, mac(1)), ["10.0.0.1", "fe80::1", "2001:db8::1"]);
+        assert_eq!(d.by_ip(ip("2001:db8::1")), Some(id));
+        assert_eq!(receiver(&mut d, (mac(1), "fe80::1")), station(1));
+        let device = d.get(id).unwrap();
+        assert_eq!((device.packets_sent, device.packets_received, device.bytes_sent), (3, 1, 180));
+        assert_eq!((device.first_seen, device.last_seen, device.mac()), (at(0), at(2), Some(mac(1))));
+    }
+
+    #[test]
+    fn only_unicast_senders_are_devices() {
+        let mut d = devices();
+        for source in [Mac::BROADCAST, Mac([1, 0, 0x5e, 0, 0, 1]), Mac::default()] {
+            assert_eq!(send(&mut d, 0, (source, "10.0.0.1"), 64), None);
+        }
+        assert_eq!(receiver(&mut d, (mac(2), "10.0.0.2")), None, "never sent");
+        assert_eq!(d.iter().count(), 1, "the sender of the last packet");
+        let other = d.handle(&frame(0, (mac(3), mac(98)), Network::Other));
+        assert_eq!((other.source, other.destination), (d.by_mac(mac(3)), d.by_mac(mac(98))));
+    }
+
+    #[test]
+    fn probes_and_groups_are_no_addresses() {
+        let mut d = devices();
+        d.handle(&arp(0, mac(1), "0.0.0.0"));
+        for source in ["0.0.0.0", "::", "127.0.0.1", "255.255.255.255", "ff02::1", "224.0.0.1"] {
+            assert_eq!(send(&mut d, 0, (mac(1), source), 255), station(1), "{source}");
+        }
+        assert_eq!(ips(&d, mac(1)), [""; 0]);
+    }
+
+    #[test]
+    fn neighbour_discovery_counts_on_the_link_only() {
+        let mut d = devices();
+        d.handle(&arp(0, mac(1), "10.0.0.1"));
+        let advertise = |d: &mut Devices, target, hop_limit| {
+            let kind = IcmpKind::NeighbourAdvertisement { target: ip(target), link: Some(mac(1)) };
+            let transport = icmp(kind);
+            let network =
+                Network::Ip(Ip { source: ip("::"), destination: ip("ff02::1"), hop_limit, transport });
+            d.handle(&frame(0, (mac(1), Mac([0x33, 0x33, 0, 0, 0, 1])), network));
+        };
+        advertise(&mut d, "2001:db8::7", 255);
+        advertise(&mut d, "2001:db8::8", 254);
+        assert_eq!(ips(&d, mac(1)), ["10.0.0.1", "2001:db8::7"]);
+    }
+
+    #[test]
+    fn names_come_from_the_device_itself() {
+        let mut d = devices();
+        send(&mut d, 0, (mac(1), "10.0.0.1"), 64);
+        let name = |d: &Devices| d.get(d.by_mac(mac(1)).unwrap()).unwrap().name.to_string();
+        d.handle(&announcement(0, (mac(1), "10.0.0.1"), "TV-2.local", "10.0.0.1"));
+        assert_eq!(name(&d), "tv-2");
+        d.handle(&announcement(0, (mac(1), "10.0.0.1"), "www.example.org", "10.0.0.1"));
+        assert_eq!(name(&d), "tv-2", "not of this link");
+        send(&mut d, 0, (mac(5), "10.0.0.5"), 64);
+        d.handle(&announcement(0, (mac(1), "10.0.0.1"), "other.local", "10.0.0.5"));
+        assert_eq!(name(&d), "tv-2", "the address of another");
+        d.handle(&dhcp(0, mac(5), DhcpMessage::Request, mac(1), "0.0.0.0"));
+        assert_eq!(name(&d), "tv-2", "another speaks for it");
+        d.handle(&dhcp(0, mac(1), DhcpMessage::Request, mac(1), "0.0.0.0"));
+        d.handle(&announcement(0, (mac(1), "10.0.0.1"), "tv-3.local", "10.0.0.1"));
+        assert_eq!(name(&d), "kitchen-tv", "DHCP beats mDNS");
+        assert_eq!(d.get(d.by_mac(mac(1)).unwrap()).unwrap().vendor_class.as_str(), "udhcp 1.3");
+    }
+
+    #[test]
+    fn a_lease_moves_an_address() {
+        let mut d = devices();
+        send(&mut d, 0, (mac(1), "10.0.0.5"), 64);
+        d.handle(&dhcp(1, mac(2), DhcpMessage::Discover, mac(2), "0.0.0.0"));
+        d.handle(&dhcp(2, mac(9), DhcpMessage::Offer, mac(2), "10.0.0.5"));
+        assert_eq!(d.by_ip(ip("10.0.0.5")), d.by_mac(mac(1)), "an offer is no lease");
+        d.handle(&dhcp(3, mac(9), DhcpMessage::Ack, mac(2), "10.0.0.5"));
+        assert_eq!(d.by_ip(ip("10.0.0.5")), d.by_mac(mac(2)));
+        assert_eq!(ips(&d, mac(1)), [""; 0]);
+    }
+
+    #[test]
+    fn who_claims_another_address_does_not_become_the_other() {
+        let mut d = devices();
+        d.handle(&arp(0, mac(1), "10.0.0.1"));
+        d.handle(&arp(0, mac(2), "10.0.0.2"));
+        d.handle(&arp(1, mac(2), "10.0.0.1"));
+        assert_eq!(d.by_ip(ip("10.0.0.1")), d.by_mac(mac(2)), "the newest claim");
+        drain(&mut d);
+        assert_eq!(send(&mut d, 2, (mac(1), "10.0.0.1"), 64), station(1));
+        assert_eq!(send(&mut d, 2, (mac(2), "10.0.0.1"), 64), station(2));
+        assert_eq!(receiver(&mut d, (mac(1), "10.0.0.1")), station(1));
+        d.handle(&arp(3, mac(1), "10.0.0.1"));
+        assert_eq!(d.by_ip(ip("10.0.0.1")), d.by_mac(mac(1)));
+        assert_eq!(drain(&mut d).len(), 1, "claims that change hands are no changes of devices");
+        // Long after, whoever stopped using it has lost it.
+        for millis in [400_000, 400_001] {
+            d.handle(&arp(millis, mac(1), "10.0.0.1"));
+            d.handle(&arp(millis, mac(2), "10.0.0.2"));
+        }
+        assert_eq!((ips(&d, mac(1)), ips(&d, mac(2))), (vec!["10.0.0.1".into()], vec!["10.0.0.2".into()]));
+    }
+
+    #[test]
+    fn an_address_is_found_again_when_the_other_is_gone() {
+        let mut d = Devices::new(&Config { device_capacity: 2, ..Config::default() });
+        for millis in [0, 1_000] {
+            d.handle(&arp(millis, mac(1), "10.0.0.1"));
+        }
+        d.handle(&arp(1_000, mac(2), "10.0.0.1"));
+        send(&mut d, 1_000, (mac(3), "10.0.0.3"), 64);
+        assert_eq!((d.by_mac(mac(2)), d.by_ip(ip("10.0.0.1"))), (None, None));
+        send(&mut d, 2_000, (mac(1), "10.0.0.1"), 64);
+        assert_eq!(d.by_ip(ip("10.0.0.1")), d.by_mac(mac(1)));
+    }
+
+    #[test]
+    fn a_source_takes_no_address_from_who_uses_it() {
+        let mut d = devices();
+        send(&mut d, 0, (mac(1), "10.0.0.1"), 64);
+        assert_eq!(send(&mut d, 1, (mac(2), "10.0.0.1"), 64), station(2), "the hardware address first");
+        assert_eq!(d.by_ip(ip("10.0.0.1")), d.by_mac(mac(1)));
+        send(&mut d, 300_001, (mac(2), "10.0.0.1"), 64);
+        assert_eq!(d.by_ip(ip("10.0.0.1")), d.by_mac(mac(2)), "it moved unseen");
+        assert_eq!(ips(&d, mac(1)), [""; 0]);
+    }
+
+    #[test]
+    fn external_sources_make_a_router_and_no_devices() {
+        let mut d = devices();
+        send(&mut d, 0, (mac(1), "10.0.0.1"), 64);
+        d.handle(&arp(0, mac(1), "10.0.0.254"));
+        make_router(&mut d, 1);
+        assert_eq!(ips(&d, mac(1)), ["10.0.0.254"], "what it did not claim may be of others");
+        assert_eq!(d.iter().count(), 1);
+        assert_eq!(send(&mut d, 1, (mac(1), "10.0.0.254"), 64), station(1));
+        assert_eq!(send(&mut d, 1, (mac(1), "10.0.1.254"), 64), station(1), "unforwarded, so its own");
+        assert_eq!(send(&mut d, 1, (mac(1), "192.0.2.9"), 64), None);
+        assert_eq!(receiver(&mut d, (mac(1), "192.0.2.9")), None);
+        assert_eq!(receiver(&mut d, (mac(1), "10.0.0.254")), station(1));
+        assert!(d.is_site(ip("10.9.9.9")) && !d.is_site(ip("192.0.2.1")));
+    }
+
+    #[test]
+    fn private_hosts_behind_a_router_are_devices_once_they_stay() {
+        let mut d = devices();
+        make_router(&mut d, 1);
+        let host = (mac(1), "10.7.0.1");
+        assert_eq!(send(&mut d, 0, host, 63), None);
+        assert_eq!(send(&mut d, 999, host, 63), None, "a burst");
+        drain(&mut d);
+        let key = Some(DeviceKey::Ip(ip("10.7.0.1")));
+        assert_eq!(send(&mut d, 1_000, host, 63), key);
+        assert_eq!(drain(&mut d), [DeviceEvent::Appeared(d.by_ip(ip("10.7.0.1")).unwrap())]);
+        assert_eq!(receiver(&mut d, host), key);
+        let device = d.get(d.by_ip(ip("10.7.0.1")).unwrap()).unwrap();
+        assert_eq!((device.mac(), device.first_seen, device.packets_sent), (None, at(0), 1));
+        // Met on the link, it is one with the station.
+        d.handle(&arp(2_000, mac(7), "10.7.0.1"));
+        assert_eq!(d.by_ip(ip("10.7.0.1")), d.by_mac(mac(7)));
+        assert_eq!(d.get(d.by_mac(mac(7)).unwrap()).unwrap().packets_sent, 2);
+        assert_eq!(d.iter().filter(|(_, device)| device.mac().is_none()).count(), 0);
+    }
+
+    #[test]
+    fn many_unclaimed_sources_make_a_router() {
+        let mut d = devices();
+        d.handle(&arp(0, mac(1), "10.7.0.99"));
+        for host in 0..8 {
+            assert_eq!(send(&mut d, 0, (mac(1), &format!("10.7.0.{host}")), 63), station(1));
+        }
+        assert_eq!(send(&mut d, 0, (mac(1), "10.7.0.8"), 63), None);
+        assert_eq!(ips(&d, mac(1)), ["10.7.0.99"]);
+        // But not when they come slowly, as temporary addresses do.
+        for hour in 0..40 {
+            let source = format!("2001:db8::1234:5678:9abc:{hour}");
+            assert_eq!(send(&mut d, hour * 3_600_000, (mac(2), &source), 64), station(2));
+        }
+        assert!(!d.get(d.by_mac(mac(2)).unwrap()).unwrap().router);
+    }
+
+    #[test]
+    fn a_bridge_that_hides_its_stations_is_told_from_a_router() {
+        let mut d = devices();
+        let host = |i: u32| format!("10.7.0.{i}");
+        for second in 0..2 {
+            for i in 0..12 {
+                send(&mut d, second * 1_000, (mac(1), &host(i)), 64);
+            }
+        }
+        assert_eq!(send(&mut d, 2_000, (mac(1), &host(11)), 64), Some(DeviceKey::Ip(ip(&host(11)))));
+    }
+
+    #[test]
+    fn a_routed_copy_is_not_counted_twice() {
+        let mut d = devices();
+        d.handle(&arp(0, mac(2), "10.1.0.2"));
+        d.handle(&arp(0, mac(3), "10.2.0.3"));
+        // A tap on a trunk sees both legs: the station to the router, the router to the other station.
+        for router in [false, true] {
+            if router {
+                make_router(&mut d, 1);
+            }
+            let first = d.handle(&datagram(1, (mac(2), "10.1.0.2"), (mac(1), "10.2.0.3"), 64));
+            let second = d.handle(&datagram(1, (mac(1), "10.1.0.2"), (mac(3), "10.2.0.3"), 63));
+            assert_eq!((first.source, first.destination), (d.by_mac(mac(2)), None));
+            assert_eq!((second.source, second.destination), (None, d.by_mac(mac(3))));
+        }
+    }
+
+    #[test]
+    fn floods_push_out_nobody() {
+        let mut d = devices();
+        for millis in [0, 1_500] {
+            for i in 1..4 {
+                send(&mut d, millis, (mac(i), &format!("10.0.0.{i}")), 64);
+            }
+        }
+        make_router(&mut d, 9);
+        let here = |d: &Devices| (1..4).all(|i| d.by_mac(mac(i)).is_some());
+        for i in 0..20_000_u32 {
+            let [_, _, a, b] = i.to_be_bytes();
+            send(&mut d, 1_500, (mac(9), &format!("10.99.{a}.{b}")), 63);
+        }
+        assert_eq!((d.iter().count(), d.evicted()), (4, 0), "invented sources are no devices");
+        // Even those that come back later have only half of the room.
+        for millis in [3_000, 5_000] {
+            for i in 0..100 {
+                send(&mut d, millis, (mac(9), &format!("10.99.0.{i}")), 63);
+            }
+        }
+        assert_eq!(d.iter().filter(|(_, device)| device.mac().is_none()).count(), 8);
+        assert!(here(&d));
+        for i in 1_000..2_000 {
+            send(&mut d, 6_000, (mac(i), "10.0.0.77"), 64);
+            while d.poll_event().is_some() {}
+        }
+        assert!(here(&d) && d.iter().count() == 16, "invented stations push out each other");
+    }
+
+    #[test]
+    fn events_that_nobody_polls_stay_few() {
+        let mut d = devices();
+        for i in 0..1_000 {
+            send(&mut d, u64::from(i), (mac(i), "10.0.0.1"), 64);
+        }
+        let told = drain(&mut d);
+        assert!(told.len() <= 16, "{}", told.len());
+        assert!(told.iter().all(|e| matches!(e, DeviceEvent::Appeared(id) if d.get(*id).is_some())));
+        assert!(told.contains(&DeviceEvent::Appeared(d.by_mac(mac(999)).unwrap())));
+    }
+
+    #[test]
+    fn a_place_taken_anew_has_another_id() {
+        let mut d = Devices::new(&Config { device_capacity: 2, ..Config::default() });
+        for i in 1..4 {
+            send(&mut d, 0, (mac(i), &format!("10.0.0.{i}")), 64);
+        }
+        assert_eq!((d.by_mac(mac(1)), d.evicted()), (None, 1));
+        assert_eq!(d.by_ip(ip("10.0.0.1")), None);
+        let new = d.by_mac(mac(3)).unwrap();
+        assert!(d.get(DeviceId { generation: 1, ..new }).is_none() && d.get(new).is_some());
+    }
+
+    #[test]
+    fn what_was_known_comes_back() {
+        let mut d = devices();
+        send(&mut d, 0, (mac(1), "10.0.0.1"), 64);
+        d.handle(&dhcp(10, mac(1), DhcpMessage::Request, mac(1), "0.0.0.0"));
+        make_router(&mut d, 9);
+        for millis in [0, 2_000] {
+            send(&mut d, millis, (mac(9), "10.7.0.1"), 63);
+        }
+        let known: Vec<_> = d.iter().map(|(_, device)| device.known()).collect();
+        assert_eq!(known.len(), 3);
+
+        let mut next = devices();
+        send(&mut next, 5_000, (mac(1), "10.0.0.1"), 64);
+        drain(&mut next);
+        for device in &known {
+            next.restore(device);
+        }
+        let seen = DeviceEvent::Changed(next.by_mac(mac(1)).unwrap());
+        assert_eq!(drain(&mut next), [seen], "only of the one seen meanwhile");
+        let mut back: Vec<_> = next.iter().map(|(_, device)| device.known()).collect();
+        let first = back.iter_mut().find(|k| k.key == known[0].key).unwrap();
+        assert_eq!((first.packets_sent, first.last_seen), (3, at(5_000)));
+        (first.packets_sent, first.bytes_sent, first.last_seen) =
+            (known[0].packets_sent, known[0].bytes_sent, known[0].last_seen);
+        back.sort_by_key(|k| k.key);
+        let mut known = known;
+        known.sort_by_key(|k| k.key);
+        assert_eq!(back, known);
+        assert_eq!(send(&mut next, 6_000, (mac(9), "10.7.0.1"), 63), Some(DeviceKey::Ip(ip("10.7.0.1"))));
+    }
+
+    /// Claims, packets and names of few stations, addresses and routers.
+    fn digests() -> impl Strategy<Value = Vec<Digest>> {
+        let step = (0..8_u8, 1..7_u32, 1..7_u32, 0..14_u8, 0..4_usize, 0..400_u64);
+        prop::collection::vec(step, 0..400).prop_map(|steps| {
+            let mut now = 0;
+            steps
+                .into_iter()
+                .map(|(kind, from, to, host, hop, step)| {
+                    now += step;
+                    let source = if host > 9 { format!("192.0.2.{host}") } else { format!("10.0.0.{host}") };
+                    let target = (mac(to), "10.0.0.2");
+                    match kind {
+                        0 => arp(now, mac(from), &source),
+                        1 => dhcp(now, mac(from), DhcpMessage::Ack, mac(to), &source),
+                        2 => announcement(now, (mac(from), &source), "x.local", &source),
+                        _ => datagram(now, (mac(from), &source), target, [64, 63, 57, 255][hop]),
+                    }
+                })
+                .collect()
+        })
+    }
+
+    fn run(digests: &[Digest], config: &Config) -> (Devices, Vec<Parties>, Vec<DeviceEvent>) {
+        let mut d = Devices::new(config);
+        let (mut parties, mut events) = (Vec::new(), Vec::new());
+        for digest in digests {
+            parties.push(d.handle(digest));
+            events.extend(drain(&mut d));
+        }
+        (d, parties, events)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_found_is_there(digests in digests(), device_capacity in 2..12_usize) {
+            let (d, parties, _) = run(&digests, &Config { device_capacity, ..Config::default() });
+            prop_assert!(d.iter().count() <= device_capacity);
+            for (id, device) in d.iter() {
+                prop_assert_eq!(d.get(id).unwrap().key, device.key);
+                for ip in device.ips() {
+                    // Somebody is found by it, and has it.
+                    let owner = d.by_ip(ip).map(|id| d.get(id).unwrap());
+                    prop_assert!(owner.is_none_or(|o| o.ips().any(|other| other == ip)));
+                }
+                let mut distinct: Vec<_> = device.ips().collect();
+                distinct.sort();
+                distinct.dedup();
+                prop_assert_eq!(distinct.len(), device.ips().count());
+            }
+            // A packet is of its station, of a host behind it, or of nobody: never of another station.
+            for (parties, digest) in parties.iter().zip(&digests) {
+                let key = parties.source.and_then(|id| d.get(id)).map(|device| device.key);
+                let station = DeviceKey::Mac(digest.source);
+                prop_assert!(key.is_none_or(|k| k == station || matches!(k, DeviceKey::Ip(_))));
+            }
+        }
+
+        #[test]
+        fn the_hash_seed_changes_nothing(digests in digests(), hash_seed: u64) {
+            let config = Config { device_capacity: 6, ..Config::default() };
+            let (one, parties, events) = run(&digests, &config);
+            let (other, other_parties, other_events) = run(&digests, &Config { hash_seed, ..config });
+            prop_assert_eq!((parties, events), (other_parties, other_events));
+            let known = |d: &Devices| d.iter().map(|(_, device)| device.known()).collect::<Vec<_>>();
+            prop_assert_eq!(known(&one), known(&other));
+        }
     }
 }

@@ -21,32 +21,34 @@ pub struct FiveTuple {
     pub protocol: u8,
 }
 
-/// A flow in either direction: the smaller end (address, then port) first.
+/// A flow in either direction: the smaller end (address, then port) first. Two words for the addresses and one for
+/// the rest, as it is made, hashed and compared for every packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowKey {
-    low: (IpAddr, u16),
-    high: (IpAddr, u16),
-    protocol: u8,
+    low: u128,
+    high: u128,
+    /// Whether the addresses are IPv6, protocol, lower end's port, higher end's port.
+    rest: u64,
 }
 
 impl FiveTuple {
     /// The same for both directions.
     #[must_use]
     pub fn canonical(&self) -> FlowKey {
-        let (source, destination) =
-            ((self.source, self.source_port), (self.destination, self.destination_port));
+        let source = (bits(self.source), self.source_port);
+        let destination = (bits(self.destination), self.destination_port);
         let (low, high) = if source <= destination { (source, destination) } else { (destination, source) };
-        FlowKey { low, high, protocol: self.protocol }
+        let family = u64::from(self.source.is_ipv6() || self.destination.is_ipv6()) << 40;
+        let ports = u64::from(low.1) << 16 | u64::from(high.1);
+        FlowKey { low: low.0, high: high.0, rest: family | u64::from(self.protocol) << 32 | ports }
     }
 }
 
-/// Few wide words instead of many small ones: it is computed for every packet.
 impl Hash for FlowKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u128(bits(self.low.0));
-        state.write_u128(bits(self.high.0));
-        let ports = u64::from(self.low.1) << 16 | u64::from(self.high.1);
-        state.write_u64(u64::from(self.protocol) << 32 | ports);
+        state.write_u128(self.low);
+        state.write_u128(self.high);
+        state.write_u64(self.rest);
     }
 }
 
@@ -69,7 +71,7 @@ pub enum DeviceKey {
     Ip(IpAddr),
 }
 
-/// One wide word, as for [`FlowKey`].
+/// One wide word: it is computed twice for every packet.
 impl Hash for DeviceKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {

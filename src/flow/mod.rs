@@ -8,6 +8,8 @@ mod key;
 mod record;
 mod roster;
 mod table;
+#[cfg(test)]
+mod traffic;
 mod transition;
 
 pub use device::{Device, KnownDevice};
@@ -21,9 +23,9 @@ use crate::time::Span;
 /// Capacities and timeouts of the tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Flows held at once; at the limit the least valuable one ends as [`EndReason::Evicted`].
+    /// Flows held at once, at least 1; at the limit the least valuable one ends as [`EndReason::Evicted`].
     pub flow_capacity: usize,
-    /// Devices held at once; at the limit the one seen least recently is put out and counted.
+    /// Devices held at once, at least 2; at the limit the least valuable one is put out and counted (see [`Devices`]).
     pub device_capacity: usize,
     /// Silence after which a connection attempt without answer ends as [`EndReason::Unanswered`].
     pub attempt_timeout: Span,

@@ -267,6 +267,13 @@ impl Roster {
         }
     }
 
+    /// Makes a device found by an address of its list, when no other is: one that claimed it, too, is gone.
+    pub(super) fn adopt(&mut self, place: Place, ip: IpAddr) {
+        if self.owner(ip).is_none() {
+            self.set_owner(ip, place);
+        }
+    }
+
     /// Drops an address that is found at another device and that this one no longer uses.
     pub(super) fn tidy(&mut self, place: Place, now: Timestamp) {
         let Some(entry) = self.entries.get(place) else { return };

@@ -15,7 +15,7 @@ use crate::bounded::{Keyed, Place, Table};
 use crate::packet::{Digest, Mac, Network, TcpFlags};
 use crate::time::{Span, Timestamp};
 
-/// Bidirectional flows, at most [`Config::flow_capacity`]. Memory is reserved at construction (about 210 bytes for
+/// Bidirectional flows, at most [`Config::flow_capacity`]. Memory is reserved at construction (about 220 bytes for
 /// each flow) and nothing is allocated per packet.
 ///
 /// What opens no flow and is only counted (see [`FlowTable::strays`]): an RST that belongs to none, ICMP errors,
@@ -301,13 +301,14 @@ impl FlowTable {
             record.midstream = false;
         }
         let news = transition::advance(record, side, packet.tcp.as_ref());
-        let (class, record) = (Class::of(record), *record);
+        let class = Class::of(record);
+        let told = news.map(|news| (news, *record));
         if !lingered {
             flow.touched = now;
             self.flows.shift(place, class as usize);
             self.schedule(class);
         }
-        if let Some(news) = news {
+        if let Some((news, record)) = told {
             self.emit(news, record);
         }
     }
@@ -482,5 +483,389 @@ const fn timeout_reason(state: FlowState) -> EndReason {
         FlowState::Refused => EndReason::Refused,
         FlowState::Attempt => EndReason::Unanswered,
         _ => EndReason::Idle,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::traffic::{ACK, FIN, RST, SYN, SYN_ACK, at, icmp, ip, mac, packet, tcp, udp};
+    use super::*;
+    use crate::packet::{IcmpKind, Ip, Transport};
+    use proptest::prelude::*;
+
+    const PORTS: (u16, u16) = (50_000, 80);
+    const BACK: (u16, u16) = (80, 50_000);
+
+    fn config() -> Config {
+        Config { flow_capacity: 64, ..Config::default() }
+    }
+
+    fn drain(table: &mut FlowTable) -> Vec<FlowEvent> {
+        std::iter::from_fn(|| table.poll_event()).collect()
+    }
+
+    fn news(table: &mut FlowTable) -> Vec<(News, FlowState)> {
+        drain(table).iter().map(|e| (e.news, e.flow.state)).collect()
+    }
+
+    /// One client, one server: (seconds, from the server, flags, sequence number), then silence for a day.
+    fn tcp_news(segments: &[(u64, bool, u8, u32)]) -> Vec<(News, FlowState)> {
+        let mut table = FlowTable::new(&config());
+        let mut all = Vec::new();
+        for &(second, back, flags, sequence) in segments {
+            let ports = if back { BACK } else { PORTS };
+            table.handle(&packet(second * 1_000, back, tcp(ports, flags, sequence)), None, None);
+            all.extend(news(&mut table));
+        }
+        table.handle_time(at(86_400_000));
+        all.extend(news(&mut table));
+        assert_eq!(table.active(), 0);
+        all
+    }
+
+    #[test]
+    fn tcp_lives() {
+        use EndReason::{Closed, Idle, Refused, Replaced, Reset, Unanswered};
+        use News::{Answered, Ended, Opened};
+        let refused = News::Refused;
+        let f = FlowState::Established;
+        let handshake = [(0, false, SYN, 7), (0, true, SYN_ACK, 9), (0, false, ACK, 8)];
+        let begun = [(Opened, FlowState::Attempt), (Answered, FlowState::Accepted)];
+        let after_handshake = |tail: &[_]| tcp_news(&[&handshake, tail].concat());
+        let then = |tail: &[(News, FlowState)]| [&begun, tail].concat();
+
+        assert_eq!(after_handshake(&[]), then(&[(Ended(Idle), f)]));
+        assert_eq!(
+            after_handshake(&[(1, false, FIN, 8), (1, true, FIN, 9), (1, false, ACK, 9)]),
+            then(&[(Ended(Closed), FlowState::Closed)]),
+            "what trails opens nothing"
+        );
+        assert_eq!(after_handshake(&[(1, true, FIN, 9)]), then(&[(Ended(Idle), FlowState::Closing)]));
+        assert_eq!(after_handshake(&[(1, true, RST, 9)]), then(&[(Ended(Reset), FlowState::Reset)]));
+        assert_eq!(after_handshake(&[(1, false, SYN, 7)]), then(&[(Ended(Idle), f)]), "a late copy");
+        assert_eq!(
+            after_handshake(&[(1, false, SYN, 500)]),
+            then(&[
+                (Ended(Replaced), f),
+                (Opened, FlowState::Attempt),
+                (Ended(Unanswered), FlowState::Attempt)
+            ])
+        );
+        assert_eq!(
+            tcp_news(&[(0, false, SYN, 7), (1, false, SYN, 7), (3, false, SYN, 7)]),
+            [(Opened, FlowState::Attempt), (Ended(Unanswered), FlowState::Attempt)],
+            "retransmissions are one attempt"
+        );
+        assert_eq!(
+            tcp_news(&[(0, false, SYN, 7), (0, true, RST, 0), (1, false, SYN, 7), (1, true, RST, 0)]),
+            [
+                (Opened, FlowState::Attempt),
+                (refused, FlowState::Refused),
+                (Ended(Refused), FlowState::Refused)
+            ]
+        );
+        assert_eq!(
+            tcp_news(&[(0, false, SYN, 7), (0, true, SYN_ACK, 9), (0, false, 0x04, 8)]),
+            then(&[(Ended(Reset), FlowState::Reset)]),
+            "a half-open scan"
+        );
+        assert_eq!(
+            tcp_news(&[(0, false, SYN, 7), (0, true, SYN, 9), (0, false, SYN_ACK, 7), (0, true, SYN_ACK, 9)]),
+            then(&[(Ended(Idle), f)]),
+            "both open at once"
+        );
+        assert_eq!(tcp_news(&[(0, true, RST, 9)]), [], "an RST opens nothing");
+    }
+
+    #[test]
+    fn tcp_found_midstream() {
+        use News::{Answered, Ended, Opened};
+        let f = FlowState::Established;
+        let idle = Ended(EndReason::Idle);
+        assert_eq!(
+            tcp_news(&[(0, true, ACK, 9), (0, false, ACK, 8), (0, true, ACK, 9)]),
+            [(Opened, f), (Answered, f), (idle, f)]
+        );
+        assert_eq!(
+            tcp_news(&[(0, true, SYN_ACK, 9), (0, false, ACK, 8)]),
+            [(Opened, FlowState::Accepted), (Answered, FlowState::Accepted), (idle, f)]
+        );
+        assert_eq!(
+            tcp_news(&[(0, false, SYN, 7), (0, false, ACK, 8), (0, true, ACK, 9)]),
+            [(Opened, FlowState::Attempt), (Answered, f), (idle, f)],
+            "the SYN+ACK was lost"
+        );
+        let mut table = FlowTable::new(&config());
+        table.handle(&packet(0, true, tcp(BACK, ACK, 9)), None, None);
+        let flow = drain(&mut table)[0].flow;
+        assert!(flow.midstream && flow.client.port == 50_000 && flow.to_client.packets == 1);
+        // Out of order: the SYN comes after its answer.
+        table.handle(&packet(0, true, tcp((81, 1_024), SYN_ACK, 9)), None, None);
+        table.handle(&packet(0, false, tcp((1_024, 81), SYN, 7)), None, None);
+        table.handle(&packet(0, false, tcp((1_024, 81), ACK, 8)), None, None);
+        let flow = table.recent(1)[0];
+        assert_eq!((flow.state, flow.midstream, flow.client.port), (f, false, 1_024));
+    }
+
+    #[test]
+    fn one_way_seen_connections_are_worth_no_more_than_datagrams() {
+        let mut table = FlowTable::new(&config());
+        table.handle(&packet(0, false, tcp(PORTS, ACK, 9)), None, None);
+        table.handle_time(at(61_000));
+        assert_eq!(table.ended(EndReason::Idle), 1, "though an established one may be silent for longer");
+    }
+
+    #[test]
+    fn datagrams_and_echo() {
+        use News::{Answered, Ended, Opened};
+        let mut table = FlowTable::new(&config());
+        table.handle(&packet(0, false, udp(4_000, 53)), None, None);
+        table.handle(&packet(1, true, udp(53, 4_000)), None, None);
+        table.handle(&packet(2, false, udp(4_000, 53)), None, None);
+        let expected = [(Opened, FlowState::OneWay), (Answered, FlowState::TwoWay)];
+        assert_eq!(news(&mut table), expected);
+        table.handle(&packet(3, false, icmp(IcmpKind::EchoRequest(77))), None, None);
+        table.handle(&packet(4, true, icmp(IcmpKind::EchoReply(77))), None, None);
+        assert_eq!(news(&mut table), expected);
+        table.handle_time(at(120_000));
+        let ends = drain(&mut table);
+        assert!(ends.iter().all(|e| e.news == Ended(EndReason::Idle) && e.flow.state == FlowState::TwoWay));
+        let sums: Vec<_> = ends.iter().map(|e| (e.flow.protocol, e.flow.client.port, e.flow.last)).collect();
+        assert_eq!(sums, [(17, 4_000, at(2)), (1, 77, at(4))]);
+        assert_eq!(
+            ends[0].flow.to_server,
+            Traffic { packets: 2, bytes: 120, payload: 36, ..Traffic::default() }
+        );
+    }
+
+    fn unreachable(source: u16, destination: u16, protocol: u8) -> Transport {
+        icmp(IcmpKind::Unreachable {
+            protocol,
+            source: Some((ip("10.0.0.1"), source)),
+            destination: Some((ip("10.0.0.2"), destination)),
+        })
+    }
+
+    #[test]
+    fn unreachable_refuses_what_waits() {
+        let mut table = FlowTable::new(&config());
+        table.handle(&packet(0, false, udp(4_000, 53)), None, None);
+        table.handle(&packet(0, false, tcp(PORTS, SYN, 7)), None, None);
+        table.handle(&packet(0, false, udp(4_000, 54)), None, None);
+        table.handle(&packet(1, true, udp(54, 4_000)), None, None);
+        drain(&mut table);
+        table.handle(&packet(2, false, unreachable(4_000, 53, 17)), None, None);
+        assert_eq!(news(&mut table), [], "it does not go to the sender of what it quotes");
+        table.handle(&packet(2, true, unreachable(4_000, 53, 17)), None, None);
+        table.handle(&packet(2, true, unreachable(50_000, 80, 6)), None, None);
+        table.handle(&packet(2, true, unreachable(4_000, 54, 17)), None, None);
+        assert_eq!(news(&mut table), [(News::Refused, FlowState::Refused); 2], "and not what was answered");
+        assert_eq!((table.active(), table.strays()), (3, 4));
+        // A sender that goes on is refused anew, at most each time that the last refusal has lingered.
+        table.handle(&packet(1_900, false, udp(4_000, 53)), None, None);
+        assert_eq!(news(&mut table), []);
+        table.handle(&packet(2_100, false, udp(4_000, 53)), None, None);
+        let ended = (News::Ended(EndReason::Refused), FlowState::Refused);
+        assert_eq!(news(&mut table), [ended, ended, (News::Opened, FlowState::OneWay)]);
+    }
+
+    #[test]
+    fn strays_open_nothing() {
+        let mut table = FlowTable::new(&config());
+        let time_exceeded = icmp(IcmpKind::Other { kind: 11, code: 0 });
+        let strays = [Transport::Fragment(17), Transport::Other(6), time_exceeded, tcp(PORTS, RST, 0)];
+        for (stray, count) in strays.into_iter().zip(1..) {
+            table.handle(&packet(0, false, stray), None, None);
+            assert_eq!((table.active(), table.strays()), (0, count));
+        }
+        for other in [Transport::Other(89), icmp(IcmpKind::Other { kind: 9, code: 0 })] {
+            table.handle(&packet(0, false, other), None, None);
+        }
+        assert_eq!(table.active(), 2);
+        assert!(drain(&mut table).iter().all(|e| e.flow.client.port == 0));
+    }
+
+    #[test]
+    fn ends_are_filled_when_they_speak() {
+        let mut table = FlowTable::new(&config());
+        let id = |slot| Some(DeviceId { slot, generation: 1 });
+        table.handle(&packet(0, false, udp(4_000, 53)), id(1), None);
+        let mut answer = packet(1, true, udp(53, 4_000));
+        answer.source = mac(7);
+        table.handle(&answer, id(2), None);
+        let flow = table.recent(1)[0];
+        assert_eq!((flow.client.device, flow.client.mac), (id(1), mac(1)));
+        assert_eq!((flow.server.device, flow.server.mac), (id(2), mac(7)));
+    }
+
+    #[test]
+    fn a_full_table_keeps_what_is_worth_most() {
+        let mut table = FlowTable::new(&Config { flow_capacity: 4, ..Config::default() });
+        for (back, flags) in [(false, SYN), (true, SYN_ACK), (false, ACK)] {
+            let ports = if back { BACK } else { PORTS };
+            table.handle(&packet(0, back, tcp(ports, flags, 7)), None, None);
+        }
+        table.handle(&packet(0, false, udp(1, 53)), None, None);
+        table.handle(&packet(0, true, udp(53, 1)), None, None);
+        table.handle(&packet(1, false, udp(2, 53)), None, None);
+        table.handle(&packet(2, false, tcp((9, 9_000), SYN, 7)), None, None);
+        table.handle(&packet(2, true, tcp((9_000, 9), RST, 7)), None, None);
+        drain(&mut table);
+        let mut ended = |port| {
+            table.handle(&packet(3, false, udp(port, 7)), None, None);
+            let first = drain(&mut table)[0];
+            assert!(matches!(first.news, News::Ended(_)));
+            (first.news, first.flow.client.port)
+        };
+        let evicted = News::Ended(EndReason::Evicted);
+        assert_eq!(ended(100), (News::Ended(EndReason::Refused), 9), "complete: nothing is lost");
+        assert_eq!(ended(101), (evicted, 2));
+        assert_eq!(ended(102), (evicted, 100));
+        let states: Vec<_> = table.recent(9).iter().map(|f| f.state).collect();
+        assert!(states.contains(&FlowState::TwoWay) && states.contains(&FlowState::Established));
+        assert_eq!(table.active(), 4);
+    }
+
+    #[test]
+    fn timeouts_are_told_in_portions() {
+        let mut table = FlowTable::new(&Config { flow_capacity: 256, ..Config::default() });
+        for port in 0..200 {
+            table.handle(&packet(u64::from(port), false, udp(port, 53)), None, None);
+            drain(&mut table);
+        }
+        let mut told = Vec::new();
+        for _ in 0..5 {
+            table.handle_time(at(70_000));
+            told.push(drain(&mut table).len());
+        }
+        assert_eq!(told, [64, 64, 64, 8, 0]);
+        assert_eq!(table.events_lost(), 0);
+    }
+
+    #[test]
+    fn flush_ends_all_in_order_of_first_packet() {
+        let mut table = FlowTable::new(&config());
+        for port in [3, 1, 2] {
+            table.handle(&packet(5, false, udp(port, 53)), None, None);
+        }
+        table.handle(&packet(6, false, udp(3, 53)), None, None);
+        drain(&mut table);
+        table.flush(at(1));
+        let events = drain(&mut table);
+        let order: Vec<_> = events.iter().map(|e| e.flow.client.port).collect();
+        assert_eq!(order, [3, 1, 2]);
+        assert!(events.iter().all(|e| e.news == News::Ended(EndReason::Flushed) && e.time == at(1)));
+        table.handle(&packet(2, false, udp(3, 53)), None, None);
+        assert_eq!(drain(&mut table)[0].flow.first, at(2), "the clock may have gone back");
+    }
+
+    #[test]
+    fn a_flow_is_small() {
+        const { assert!(Table::<Flow, CLASSES>::PLACE_SIZE <= 200) };
+    }
+
+    /// Few hosts and ports, so that keys meet; times mostly rise.
+    fn digests() -> impl Strategy<Value = Vec<Digest>> {
+        let flags = prop::sample::select(vec![SYN, SYN_ACK, ACK, FIN, RST, 0x04, 0, 0x29, 0x18]);
+        let transport =
+            (0..10_u8, 0..4_u16, 0..4_u16, flags, 0..3_u32).prop_map(|(kind, a, b, flags, isn)| match kind {
+                0..5 => tcp((a, b), flags, isn),
+                5 | 6 => udp(a, b),
+                7 => icmp(IcmpKind::EchoRequest(a)),
+                8 => unreachable(a, b, if isn == 0 { 6 } else { 17 }),
+                _ => Transport::Fragment(17),
+            });
+        let step = (0..4_u8, 0..4_u8, -5_i64..3_000, transport);
+        prop::collection::vec(step, 0..300).prop_map(|steps| {
+            let mut now = 0_i64;
+            steps
+                .into_iter()
+                .map(|(a, b, step, transport)| {
+                    now = (now + step).max(0);
+                    let mut digest = packet(u64::try_from(now).unwrap(), false, transport);
+                    digest.network = Network::Ip(Ip {
+                        source: IpAddr::from([10, 0, 0, a]),
+                        destination: IpAddr::from([10, 0, 0, b]),
+                        hop_limit: 64,
+                        transport,
+                    });
+                    digest
+                })
+                .collect()
+        })
+    }
+
+    fn run(digests: &[Digest], config: &Config) -> (FlowTable, Vec<FlowEvent>) {
+        let mut table = FlowTable::new(config);
+        let mut events = Vec::new();
+        for digest in digests {
+            table.handle(digest, None, None);
+            events.extend(drain(&mut table));
+            assert!(table.active() <= config.flow_capacity);
+        }
+        table.flush(at(0));
+        events.extend(drain(&mut table));
+        (table, events)
+    }
+
+    proptest! {
+        #[test]
+        fn every_packet_is_accounted_for_once(digests in digests(), flow_capacity in 1..20_usize) {
+            let (table, events) = run(&digests, &Config { flow_capacity, ..Config::default() });
+            let ended = events.iter().filter(|e| matches!(e.news, News::Ended(_)));
+            let packets: u64 = ended.map(|e| e.flow.to_server.packets + e.flow.to_client.packets).sum();
+            prop_assert_eq!(packets + table.strays(), u64::try_from(digests.len()).unwrap());
+            let ends: u64 = EndReason::ALL.iter().map(|&r| table.ended(r)).sum();
+            prop_assert_eq!((table.active(), ends), (0, table.opened()));
+            prop_assert_eq!(table.events_lost(), 0);
+        }
+
+        #[test]
+        fn each_flow_is_told_in_order(digests in digests(), flow_capacity in 1..20_usize) {
+            let (_, events) = run(&digests, &Config { flow_capacity, ..Config::default() });
+            let mut open: Vec<(FlowKey, bool)> = Vec::new();
+            for event in &events {
+                let flow = &event.flow;
+                let key = Flow { record: *flow, touched: flow.last, ordinal: 0, syn: 0 }.key();
+                let known = open.iter().position(|(k, _)| *k == key);
+                match event.news {
+                    News::Opened => {
+                        prop_assert_eq!(known, None);
+                        open.push((key, false));
+                    }
+                    News::Answered | News::Refused => {
+                        let told = &mut open[known.unwrap()].1;
+                        prop_assert!(!*told);
+                        *told = true;
+                    }
+                    News::Ended(_) => drop(open.remove(known.unwrap())),
+                }
+            }
+            prop_assert!(open.is_empty());
+        }
+
+        #[test]
+        fn the_hash_seed_changes_nothing(digests in digests(), hash_seed: u64) {
+            let config = Config { flow_capacity: 9, ..Config::default() };
+            let (_, one) = run(&digests, &config);
+            let (_, other) = run(&digests, &Config { hash_seed, ..config });
+            prop_assert_eq!(one, other);
+        }
+
+        #[test]
+        fn both_directions_have_one_key(a: [u8; 4], b: [u8; 16], ports: (u16, u16), protocol: u8) {
+            for (source, destination) in [(a.into(), b.into()), (a.into(), [10, 0, 0, 1].into())] {
+                let (source_port, destination_port) = ports;
+                let there = FiveTuple { source, source_port, destination, destination_port, protocol };
+                let back = FiveTuple {
+                    source: destination,
+                    source_port: destination_port,
+                    destination: source,
+                    destination_port: source_port,
+                    protocol,
+                };
+                prop_assert_eq!(there.canonical(), back.canonical());
+            }
+        }
     }
 }
