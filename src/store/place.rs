@@ -113,6 +113,13 @@ impl Place {
     }
 }
 
+impl Drop for Place {
+    /// Closing the file would do, were it not for a child that is just being started and still holds a copy of it.
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
 /// Bytes of all files in a directory and below; what vanishes meanwhile counts nothing.
 pub(super) fn bytes_in(directory: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(directory) else { return 0 };
