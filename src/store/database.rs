@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::Fault;
 use super::place::bytes_in;
+use crate::sys::clock::Stopwatch;
+use crate::time::Span;
 
 /// The trees. Few, because each costs pages and memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -65,6 +67,10 @@ pub(super) struct Change {
 /// settings, so it may not change between versions of the daemon.
 const SEGMENT: usize = 256 << 10;
 
+/// How long sled's lock is waited for, and how often it is tried meanwhile.
+const LOCK_PATIENCE: Span = Span::from_secs(10);
+const LOCK_POLL: Span = Span::from_millis(5);
+
 /// An open database.
 pub(super) struct Database {
     db: sled::Db,
@@ -78,14 +84,23 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Opens or makes the database in a directory.
+    /// Opens or makes the database in a directory. The caller owns the directory: where sled still finds its own lock
+    /// taken, a thread of it is finishing the last write of an earlier handle, which is waited for.
     pub(super) fn open(directory: &Path, cache: u64) -> Result<Self, Fault> {
-        let db = sled::Config::new()
+        let config = sled::Config::new()
             .path(directory)
             .cache_capacity(cache.max(1 << 20))
             .flush_every_ms(None)
-            .segment_size(SEGMENT)
-            .open()?;
+            .segment_size(SEGMENT);
+        let waited = Stopwatch::start();
+        let db = loop {
+            match config.open().map_err(Fault::from) {
+                Err(fault) if fault.is_locked() && waited.elapsed() < LOCK_PATIENCE => {
+                    std::thread::park_timeout(LOCK_POLL.to_std());
+                }
+                opened => break opened?,
+            }
+        };
         let tree = |tree: Tree| db.open_tree(tree.name());
         Ok(Self {
             meta: tree(Tree::Meta)?,

@@ -101,6 +101,11 @@ impl Fault {
                 | io::ErrorKind::FileTooLarge
                 | io::ErrorKind::OutOfMemory
                 | io::ErrorKind::ResourceBusy
-        ) || error.to_string().contains("could not acquire lock")
+        ) || self.is_locked()
+    }
+
+    /// Whether sled found its own lock taken. It has no kind for that, only a text.
+    pub(super) fn is_locked(&self) -> bool {
+        matches!(self, Self::Sled(sled::Error::Io(error)) if error.to_string().starts_with("could not acquire lock"))
     }
 }

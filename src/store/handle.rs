@@ -65,7 +65,7 @@ impl Drop for Handle {
 }
 
 impl Store {
-    /// Opens the store, or makes it, and starts its writer. Reads everything once (0.3 s for 80,000 alerts on a PC).
+    /// Opens the store, or makes it, and starts its writer. Reads everything once (0.7 s for 80,000 alerts on a PC).
     /// A database that does not open is moved aside and replaced by an empty one.
     ///
     /// # Errors

@@ -47,7 +47,8 @@ pub struct Config {
     pub outbox_capacity: u64,
     /// Whether alerts are put into the outbox at all: only where a broker is configured that empties it.
     pub deliver: bool,
-    /// Bytes of pages that sled keeps in memory; its fixed tables (about 20 MB) come on top.
+    /// Bytes of pages that sled keeps in memory. Its page table and pages on their way out come on top: 10 to 20 MB
+    /// with 80,000 alerts.
     pub cache: u64,
 }
 

@@ -44,6 +44,14 @@ impl Place {
         &self.root
     }
 
+    /// Whether the disk takes data: as much as sled writes at once.
+    pub(super) fn probe(&self) -> io::Result<()> {
+        let path = self.root.join("probe");
+        let written = fs::write(&path, vec![0; 1 << 20]).and_then(|()| File::open(&path)?.sync_all());
+        fs::remove_file(&path)?;
+        written
+    }
+
     /// Lets another process have it.
     pub(super) fn release(&self) {
         // It cannot fail on an open file; if it did, the end of the process would release it.
@@ -102,6 +110,13 @@ impl Place {
         }
         numbers.sort_unstable();
         Ok(numbers)
+    }
+}
+
+impl Drop for Place {
+    /// Closing the file would do, were it not for a child that is just being started and still holds a copy of it.
+    fn drop(&mut self) {
+        self.release();
     }
 }
 

@@ -532,6 +532,8 @@ fn child_writes() {
         if store.save_alert(raised(n)).and_then(|()| store.flush(DEADLINE)).is_err() {
             println!("\nfailed {n}");
             assert!(store.status().write_errors > 0 && store.status().last_error.is_some());
+            // What is kept can still be read.
+            assert_eq!(store.get(id(&raised(first))).unwrap(), Some(raised(first)));
             // The queue still takes some, then refuses without waiting.
             let refused = (n + 1..n + 200).filter(|&n| store.save_alert(raised(n)).is_err()).count();
             println!("refused {refused}");

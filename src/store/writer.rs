@@ -46,7 +46,7 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) place: Place,
     pub(super) inbox: Inbox,
-    /// None while writes fail.
+    /// For readers. Stays while writes fail, until it is opened again; none where that does not succeed.
     pub(super) database: RwLock<Option<Arc<Database>>>,
     pub(super) figures: Mutex<Figures>,
     /// Times that a record could not be read and was skipped.
@@ -218,7 +218,9 @@ impl Writer {
         if self.ledger.as_ref().is_some_and(|ledger| ledger.rewrite.is_some()) {
             self.rewrite_pause = Some((Stopwatch::start(), REWRITE_PAUSE_AFTER_FAILURE));
         }
-        self.shared.set_database(None);
+        if matches!(fault, Fault::Panicked(_)) {
+            self.shared.set_database(None);
+        }
         self.shared.figures(|figures| {
             figures.write_errors += 1;
             figures.last_error = Some(why.clone());
@@ -235,14 +237,11 @@ impl Writer {
     }
 
     /// Opens the database again after a pause; false when the store is to be closed and that does not succeed.
+    /// While the disk takes nothing, the old handle stays, so that what is kept can still be read.
     fn open_again(&mut self) -> bool {
         loop {
             let closing = self.shared.inbox.pause(RETRY.to_std());
-            let opened = self.shared.place.current().map_err(Fault::from).and_then(|generation| {
-                self.generation = generation;
-                Ledger::open(&self.shared.place.generation(generation), self.shared.config.cache)
-            });
-            match opened {
+            match self.shared.place.probe().map_err(Fault::from).and_then(|()| self.open_now()) {
                 Ok(ledger) => {
                     self.shared.set_database(Some(Arc::clone(&ledger.database)));
                     self.ledger = Some(ledger);
@@ -254,6 +253,12 @@ impl Writer {
                 return false;
             }
         }
+    }
+
+    fn open_now(&mut self) -> Result<Ledger, Fault> {
+        self.shared.set_database(None);
+        self.generation = self.shared.place.current()?;
+        Ledger::open(&self.shared.place.generation(self.generation), self.shared.config.cache)
     }
 
     fn publish(&self, deleted: Deleted) {
