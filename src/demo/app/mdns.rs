@@ -18,7 +18,6 @@ const GROUP_V6: Ipv6Address = Ipv6Address::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb);
 const ANSWER_DELAY: (Span, Span) = (Span::from_millis(20), Span::from_millis(120));
 
 /// What a device says and asks.
-#[derive(Clone, Copy)]
 pub(crate) struct Mdns {
     host: &'static str,
     service: Option<&'static str>,

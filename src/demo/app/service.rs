@@ -13,6 +13,9 @@ const BACKLOG: usize = 2;
 /// Bytes of a request that are kept until it is whole.
 const LONGEST_REQUEST: usize = 64 << 10;
 
+/// Time for which a client that has vanished is sent what it does not acknowledge.
+const UNACKNOWLEDGED: Span = Span::from_secs(20);
+
 /// Silence after which a session is given up.
 const PATIENCE: Span = Span::from_secs(900);
 
@@ -49,6 +52,8 @@ impl App for Service {
                 *session = Session::new(session.socket, (self.make)());
             }
             if socket.is_listening() {
+                // It may be back here from a half-open connection.
+                session.moved = None;
                 waiting += 1;
             } else {
                 next = earliest(next, session.run(host, self.think));
@@ -72,12 +77,24 @@ struct Session {
     answer: Vec<u8>,
     sent: usize,
     ready: Option<Timestamp>,
-    heard: Option<Timestamp>,
+    /// Bytes that are not acknowledged, and whether the server's side is open.
+    queue: (usize, bool),
+    /// When anything last went on.
+    moved: Option<Timestamp>,
 }
 
 impl Session {
     fn new(socket: SocketHandle, responder: Box<dyn Responder>) -> Self {
-        Self { socket, responder, request: Vec::new(), answer: Vec::new(), sent: 0, ready: None, heard: None }
+        Self {
+            socket,
+            responder,
+            request: Vec::new(),
+            answer: Vec::new(),
+            sent: 0,
+            ready: None,
+            queue: (0, true),
+            moved: None,
+        }
     }
 
     fn run(&mut self, host: &mut Host<'_>, think: (Span, Span)) -> Option<Timestamp> {
@@ -91,7 +108,7 @@ impl Session {
             news |= taken.is_ok_and(|count| count > 0);
         }
         if news {
-            self.heard = Some(host.now);
+            self.moved = Some(host.now);
             let before = self.answer.len();
             self.responder.handle(&mut self.request, &mut self.answer, host.chance);
             if self.answer.len() > before && self.ready.is_none() {
@@ -114,7 +131,13 @@ impl Session {
         if !socket.may_recv() && self.answer.is_empty() && socket.may_send() {
             socket.close();
         }
-        let deadline = *self.heard.get_or_insert(host.now) + PATIENCE;
+        let queue = (socket.send_queue(), socket.may_send());
+        if queue != self.queue {
+            self.queue = queue;
+            self.moved = Some(host.now);
+        }
+        let patience = if queue == (0, true) { PATIENCE } else { UNACKNOWLEDGED };
+        let deadline = *self.moved.get_or_insert(host.now) + patience;
         if deadline <= host.now {
             socket.abort();
         }
@@ -123,5 +146,6 @@ impl Session {
 }
 
 fn socket() -> tcp::Socket<'static> {
-    tcp::Socket::new(tcp::SocketBuffer::new(vec![0; 16 << 10]), tcp::SocketBuffer::new(vec![0; 16 << 10]))
+    let buffer = || tcp::SocketBuffer::new(vec![0; 16 << 10]);
+    tcp::Socket::new(buffer(), buffer())
 }
