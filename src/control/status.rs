@@ -307,6 +307,8 @@ pub struct HttpStatus {
     pub address: String,
     /// Requests answered since start.
     pub requests: u64,
+    /// Connections turned away since start: too many at once, or no acceptable request in time.
+    pub refused: u64,
     /// Requests refused for a missing or wrong token since start.
     pub unauthorised: u64,
     /// Workers or listeners that died and were replaced since start.

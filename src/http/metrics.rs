@@ -1,0 +1,334 @@
+//! `/metrics`: the board in Prometheus's text format 0.0.4, or in OpenMetrics 1.0 for those who ask for it.
+//!
+//! Names follow <https://prometheus.io/docs/practices/naming/>. Labels come from fixed vocabularies only: no address,
+//! port or name of a device is ever one. What is not known is left out.
+
+use std::fmt::Error;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeCounterValue, EncodeGaugeValue, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::About;
+use super::reply::Reply;
+use super::view::{Moment, state_word};
+use crate::alert::Severity;
+use crate::control::{
+    BaselinePhase, CaptureState, HttpStatus, JudgeStatus, MeterStatus, MqttState, MqttStatus, Status,
+    StoreStatus,
+};
+use crate::sys::Resources;
+use crate::time::Span;
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The whole answer, in the format that `Accept` asks for.
+pub(super) fn reply(status: &Status, moment: Moment<'_>, accept: &str) -> Reply {
+    let Ok(text) = open_metrics(status, moment) else {
+        return Reply::problem(500, "the metrics could not be written");
+    };
+    let reply = if accept.to_ascii_lowercase().contains("application/openmetrics-text") {
+        Reply::new(200, OPEN_METRICS, text)
+    } else {
+        Reply::new(200, TEXT, to_text_format(&text))
+    };
+    reply.with("Cache-Control", "no-store").with("Vary", "Accept")
+}
+
+fn open_metrics(status: &Status, moment: Moment<'_>) -> Result<String, Error> {
+    let mut registry = Registry::with_prefix("tapguard");
+    let snapshot = Snapshot {
+        status: status.clone(),
+        about: moment.about.clone(),
+        uptime: moment.uptime,
+        resources: moment.resources,
+    };
+    registry.register_collector(Box::new(snapshot));
+    let mut text = String::with_capacity(16 << 10);
+    encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+/// From OpenMetrics to the older text format: there `# HELP` and `# TYPE` of a counter carry `_total` as its samples
+/// do, and neither units nor an end mark are known.
+fn to_text_format(open: &str) -> String {
+    let mut text = String::with_capacity(open.len() + 1024);
+    let mut lines = open.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line == "# EOF" || line.starts_with("# UNIT ") {
+            continue;
+        }
+        let next_is_counter = lines.peek().is_some_and(|next| is_counter_type(next));
+        let total = if is_counter_type(line) || (line.starts_with("# HELP ") && next_is_counter) {
+            "_total"
+        } else {
+            ""
+        };
+        match line.strip_prefix("# ").map(|l| l.splitn(3, ' ').collect::<Vec<_>>()).as_deref() {
+            Some([word, name, rest]) => text.extend(["# ", word, " ", name, total, " ", rest, "\n"]),
+            _ => text.extend([line, "\n"]),
+        }
+    }
+    text
+}
+
+fn is_counter_type(line: &str) -> bool {
+    line.starts_with("# TYPE ") && line.ends_with(" counter")
+}
+
+/// One moment, as a source of metrics.
+#[derive(Debug)]
+struct Snapshot {
+    status: Status,
+    about: About,
+    uptime: Span,
+    resources: Option<Resources>,
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let mut out = Out(encoder);
+        let build = [("version", self.about.version), ("tap", self.about.tap.as_str())];
+        out.family("build_info", "Version and name of this tap; always 1", MetricType::Gauge, [(build, 1)])?;
+        out.gauge(
+            "start_timestamp_seconds",
+            "When the daemon started, on the wall clock",
+            self.about.started.as_secs_f64(),
+        )?;
+        out.gauge("uptime_seconds", "Time since the server started", self.uptime.as_secs_f64())?;
+        if let Some(meter) = &self.status.meter {
+            capture(&mut out, meter)?;
+            traffic(&mut out, meter)?;
+        }
+        if let Some(judge) = &self.status.judge {
+            baseline(&mut out, judge)?;
+            alerts(&mut out, judge)?;
+        }
+        if let Some(store) = &self.status.store {
+            self::store(&mut out, store)?;
+        }
+        if let Some(mqtt) = &self.status.mqtt {
+            self::mqtt(&mut out, mqtt)?;
+        }
+        if let Some(http) = &self.status.http {
+            self::http(&mut out, http)?;
+        }
+        self.resources.map_or(Ok(()), |resources| process(&mut out, resources))
+    }
+}
+
+fn capture(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
+    let (capture, counters) = (&meter.capture, &meter.capture.counters);
+    let waits = matches!(capture.state, CaptureState::Waiting(_));
+    out.gauge("capture_up", "1 while the source of frames is open", u64::from(!waits))?;
+    let now = state_word(&capture.state);
+    out.one_of(
+        "capture_state",
+        "State of the source of frames",
+        "state",
+        (now, ["running", "quiet", "waiting", "ended"]),
+    )?;
+    out.counter("capture_frames", "Frames that the source gave", counters.frames)?;
+    let drops = [("kernel", counters.kernel_drops), ("interface", counters.interface_drops)];
+    out.labelled("capture_dropped_frames", "Frames lost before they were read, by where", "where", drops)?;
+    out.counter(
+        "capture_broken_records",
+        "Records of a capture file that were cut short or nonsense",
+        counters.broken_records,
+    )?;
+    out.counter("capture_losses", "Times that the source was lost and waited for", capture.losses)?;
+    out.counter("capture_clock_steps", "Jumps of the capture's clock", meter.clock_steps)?;
+    out.gauge("capture_timestamp_seconds", "Time on the capture's clock", meter.now.as_secs_f64())
+}
+
+fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
+    out.counter("packets", "Packets decoded", meter.packets)?;
+    out.counter("traffic_bytes", "Bytes on the wire", meter.bytes)?;
+    let protocols = meter.protocols.iter().copied();
+    out.labelled(
+        "protocol_packets",
+        "Packets by what they carry; one packet counts at each of its layers",
+        "protocol",
+        protocols,
+    )?;
+    let faults =
+        meter.faults.iter().map(|&(layer, reason, count)| ([("layer", layer), ("reason", reason)], count));
+    out.family(
+        "malformed_packets",
+        "Packets with a fault, by layer and reason",
+        MetricType::Counter,
+        faults,
+    )?;
+    out.gauge("flows_active", "Flows in the table", meter.flows_active)?;
+    out.gauge("flows_capacity", "Flows that the table holds", meter.flows_capacity)?;
+    out.counter("flows", "Flows seen", meter.flows_total)?;
+    out.labelled("flows_ended", "Flows that ended, by reason", "reason", meter.flows_ended.iter().copied())?;
+    out.gauge(
+        "devices_active",
+        "Devices in the table",
+        u64::try_from(meter.devices.len()).unwrap_or(u64::MAX),
+    )?;
+    out.gauge("devices_capacity", "Devices that the table holds", meter.devices_capacity)?;
+    out.counter("devices_evicted", "Devices put out of the full table", meter.devices_evicted)?;
+    out.counter(
+        "observations_dropped",
+        "Observations lost because judging was behind",
+        meter.observations_dropped,
+    )
+}
+
+fn baseline(out: &mut Out<'_>, judge: &JudgeStatus) -> Result<(), Error> {
+    let baseline = &judge.baseline;
+    let phases =
+        [BaselinePhase::None, BaselinePhase::Learning, BaselinePhase::Armed].map(BaselinePhase::word);
+    out.one_of("baseline_phase", "Phase of the baseline", "phase", (baseline.phase.word(), phases))?;
+    out.gauge("baseline_learned_seconds", "Capture time learned", baseline.learned.as_secs_f64())?;
+    out.gauge("baseline_target_seconds", "Capture time to learn in all", baseline.target.as_secs_f64())?;
+    out.gauge("baseline_devices", "Devices that the baseline knows", baseline.devices)?;
+    out.gauge("baseline_windows", "Device windows that the baseline holds", baseline.windows)?;
+    if let Some(model) = &judge.model {
+        out.gauge(
+            "model_trained_timestamp_seconds",
+            "When training ended, on the capture's clock",
+            model.trained_at.as_secs_f64(),
+        )?;
+        out.gauge("model_trained_windows", "Windows that the model was fitted on", model.trained_on)?;
+        out.gauge("model_held_out_windows", "Windows that its threshold comes from", model.held_out)?;
+        out.gauge("model_threshold", "Threshold on the raw score", model.threshold)?;
+        out.gauge("model_size_bytes", "Size of the model's snapshot", model.size)?;
+    }
+    out.counter("windows_judged", "Device windows judged", judge.windows)?;
+    out.counter("windows_unusual", "Device windows whose score reached the threshold", judge.windows_unusual)
+}
+
+fn alerts(out: &mut Out<'_>, judge: &JudgeStatus) -> Result<(), Error> {
+    let alerts = &judge.alerts;
+    out.labelled("alerts_raised", "Alerts raised, by kind", "kind", alerts.raised.iter().copied())?;
+    out.counter("alerts_updated", "Updates of alerts told", alerts.updated)?;
+    out.counter("alerts_cleared", "Alerts cleared", alerts.cleared)?;
+    out.gauge("alerts_open", "Alerts open now", alerts.open)?;
+    let threat = judge.threat.map_or("none", Severity::word);
+    let words = ["none", "low", "medium", "high", "critical"];
+    out.one_of("threat", "Highest severity of what is open", "severity", (threat, words))
+}
+
+fn store(out: &mut Out<'_>, store: &StoreStatus) -> Result<(), Error> {
+    out.gauge("store_size_bytes", "Bytes on disk", store.bytes)?;
+    out.gauge("store_quota_bytes", "Bytes that the store may use", store.quota)?;
+    out.gauge("store_alerts", "Alert records held", store.alerts)?;
+    out.counter("store_alerts_expired", "Alert records deleted for age or room", store.alerts_expired)?;
+    out.counter("store_write_errors", "Writes that failed", store.write_errors)?;
+    out.gauge(
+        "store_replaced",
+        "1 when the store did not open and was replaced in this run",
+        u64::from(store.replaced.is_some()),
+    )?;
+    out.gauge("outbox_alerts", "Alerts not yet acknowledged by the broker", store.outbox)?;
+    out.counter("outbox_dropped_alerts", "Alerts given up because the outbox was full", store.outbox_dropped)
+}
+
+fn mqtt(out: &mut Out<'_>, mqtt: &MqttStatus) -> Result<(), Error> {
+    let connected = mqtt.state == MqttState::Connected;
+    out.gauge("mqtt_connected", "1 while the broker is connected", u64::from(connected))?;
+    out.counter("mqtt_connects", "Connections made to the broker", mqtt.connects)?;
+    out.counter("mqtt_delivered_alerts", "Alerts that the broker acknowledged", mqtt.delivered)
+}
+
+fn http(out: &mut Out<'_>, http: &HttpStatus) -> Result<(), Error> {
+    out.counter("http_requests", "Requests answered", http.requests)?;
+    out.counter(
+        "http_refused_connections",
+        "Connections turned away: too many, too slow or no request",
+        http.refused,
+    )?;
+    out.counter("http_unauthorised_requests", "Requests with a missing or wrong token", http.unauthorised)?;
+    out.counter("http_restarts", "Workers or listeners replaced", http.restarts)
+}
+
+fn process(out: &mut Out<'_>, resources: Resources) -> Result<(), Error> {
+    out.gauge("process_resident_memory_bytes", "Memory in RAM", resources.resident)?;
+    out.gauge(
+        "process_resident_memory_peak_bytes",
+        "Most memory in RAM since start",
+        resources.resident_peak,
+    )?;
+    out.counter("process_cpu_seconds", "Processor time used", resources.cpu.as_secs_f64())?;
+    out.gauge("process_threads", "Threads", resources.threads)?;
+    out.gauge("process_open_descriptors", "Open file descriptors", resources.descriptors)
+}
+
+/// Writes metrics one by one. Names carry their unit; `_total` is added by the format.
+struct Out<'a>(DescriptorEncoder<'a>);
+
+impl Out<'_> {
+    fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) -> Result<(), Error> {
+        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
+        ConstCounter::new(value).encode(encoder)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> Result<(), Error> {
+        let encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(encoder)
+    }
+
+    /// A counter for each value of one label.
+    fn labelled<'v>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        values: impl IntoIterator<Item = (&'v str, u64)>,
+    ) -> Result<(), Error> {
+        let values = values.into_iter().map(|(value, count)| ([(label, value)], count));
+        self.family(name, help, MetricType::Counter, values)
+    }
+
+    /// A gauge for each word of a vocabulary: 1 for the one that holds.
+    fn one_of<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &'static str,
+        (holds, words): (&'static str, [&'static str; N]),
+    ) -> Result<(), Error> {
+        let values = words.map(|word| ([(label, word)], u64::from(word == holds)));
+        self.family(name, help, MetricType::Gauge, values)
+    }
+
+    fn family<'v, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        samples: impl IntoIterator<Item = ([(&'static str, &'v str); N], u64)>,
+    ) -> Result<(), Error> {
+        let mut encoder = self.0.encode_descriptor(name, help, None, kind)?;
+        for (labels, value) in samples {
+            let sample = encoder.encode_family(&labels)?;
+            match kind {
+                MetricType::Counter => ConstCounter::new(value).encode(sample)?,
+                _ => ConstGauge::new(value).encode(sample)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::to_text_format;
+
+    #[test]
+    fn a_counter_carries_total_in_help_and_type() {
+        let open = "# HELP a_b Some # TYPE text.\n# TYPE a_b counter\na_b_total{x=\"y z\"} 1\n\
+                    # HELP c D.\n# TYPE c gauge\n# UNIT c seconds\nc 2\n# EOF\n";
+        let text = "# HELP a_b_total Some # TYPE text.\n# TYPE a_b_total counter\na_b_total{x=\"y z\"} 1\n\
+                    # HELP c D.\n# TYPE c gauge\nc 2\n";
+        assert_eq!(to_text_format(open), text);
+    }
+}

@@ -1,0 +1,225 @@
+//! Query strings and small bodies, checked: what is not known is refused with its name, never ignored.
+
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+use crate::control::AlertQuery;
+use crate::time::Span;
+
+/// A query or body that is not understood, in words for its sender.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum BadRequest {
+    /// No such parameter.
+    #[error("no parameter {0:?} here; there are: {1}")]
+    Unknown(String, &'static str),
+    /// Given more than once.
+    #[error("parameter {0:?} is given twice")]
+    Twice(&'static str),
+    /// A value out of its range or vocabulary.
+    #[error("{name}={value:?} is not {expected}")]
+    Value { name: &'static str, value: String, expected: &'static str },
+    /// A percent sign without two hexadecimal digits, or no UTF-8.
+    #[error("the query is not percent-encoded UTF-8")]
+    Encoding,
+    /// A body of another shape.
+    #[error("the body is not a JSON object with at most \"duration_seconds\": {0}")]
+    Body(String),
+    /// A time to learn out of range.
+    #[error("duration_seconds is not a whole number from 10 to 2592000 (30 days)")]
+    Duration,
+}
+
+/// Pairs of a query string. A plus sign stays one: it is part of times here.
+fn pairs(query: &str) -> Result<Vec<(String, String)>, BadRequest> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((decode(name)?, decode(value)?))
+        })
+        .collect()
+}
+
+fn decode(text: &str) -> Result<String, BadRequest> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let mut digit =
+            || rest.next().and_then(|b| char::from(b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+        let (Some(high), Some(low)) = (digit(), digit()) else { return Err(BadRequest::Encoding) };
+        bytes.push(high << 4 | low);
+    }
+    String::from_utf8(bytes).map_err(|_| BadRequest::Encoding)
+}
+
+/// Puts a value into its place, once.
+fn set<T>(
+    place: &mut Option<T>,
+    (name, value): (&'static str, &str),
+    expected: &'static str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<(), BadRequest> {
+    if place.is_some() {
+        return Err(BadRequest::Twice(name));
+    }
+    let bad = || BadRequest::Value { name, value: value.chars().take(64).collect(), expected };
+    *place = Some(read(value).ok_or_else(bad)?);
+    Ok(())
+}
+
+fn parsed<T: FromStr>(value: &str) -> Option<T> {
+    value.parse().ok()
+}
+
+/// The query of `/api/alerts`.
+pub(super) fn alerts(query: &str) -> Result<AlertQuery, BadRequest> {
+    let mut limit = None;
+    let mut open = None;
+    let mut wanted = AlertQuery::default();
+    for (name, value) in pairs(query)? {
+        let value = value.as_str();
+        match name.as_str() {
+            "limit" => set(&mut limit, ("limit", value), "a whole number from 1 to 500", |v| {
+                parsed(v).filter(|n| (1..=AlertQuery::MAX_LIMIT).contains(n))
+            }),
+            "before" => {
+                set(&mut wanted.before, ("before", value), "an alert id of 24 hexadecimal digits", parsed)
+            }
+            "since" => {
+                set(&mut wanted.since, ("since", value), "a time such as 2015-01-14T17:02:33Z", parsed)
+            }
+            "kind" => set(&mut wanted.kind, ("kind", value), "a kind of alert such as port_scan", parsed),
+            "severity" => {
+                set(&mut wanted.severity, ("severity", value), "low, medium, high or critical", parsed)
+            }
+            "open" => set(&mut open, ("open", value), "true or false", parsed),
+            _ => Err(BadRequest::Unknown(clipped(&name), "limit, before, since, kind, severity, open")),
+        }?;
+    }
+    wanted.open = open;
+    wanted.limit = limit.unwrap_or(wanted.limit);
+    Ok(wanted)
+}
+
+/// The query of a list that only knows `limit`, from 1 to `most`, which is also what is given without one.
+pub(super) fn limit(query: &str, most: usize) -> Result<usize, BadRequest> {
+    let mut limit = None;
+    for (name, value) in pairs(query)? {
+        if name != "limit" {
+            return Err(BadRequest::Unknown(clipped(&name), "limit"));
+        }
+        set(&mut limit, ("limit", &value), "a whole number from 1 to what the list holds at most", |v| {
+            parsed(v).filter(|n| (1..=most).contains(n))
+        })?;
+    }
+    Ok(limit.unwrap_or(most))
+}
+
+/// The query of everything that takes none.
+pub(super) fn none(query: &str) -> Result<(), BadRequest> {
+    match pairs(query)?.first() {
+        None => Ok(()),
+        Some((name, _)) => Err(BadRequest::Unknown(clipped(name), "none")),
+    }
+}
+
+fn clipped(name: &str) -> String {
+    name.chars().take(64).collect()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StartBaseline {
+    #[serde(default)]
+    duration_seconds: Option<serde_json::Number>,
+}
+
+/// The body of `/api/ml/baseline/start`: the time to learn, or none for the configured one.
+pub(super) fn start_baseline(body: &[u8]) -> Result<Option<Span>, BadRequest> {
+    match body.trim_ascii().first() {
+        None => return Ok(None),
+        Some(b'{') => {}
+        // serde would take an array for the object's fields in order.
+        Some(_) => return Err(BadRequest::Body("it is no object".to_owned())),
+    }
+    let wanted: StartBaseline =
+        serde_json::from_slice(body).map_err(|error| BadRequest::Body(error.to_string()))?;
+    let Some(seconds) = wanted.duration_seconds else { return Ok(None) };
+    let seconds = seconds.as_u64().filter(|s| (10..=2_592_000).contains(s)).ok_or(BadRequest::Duration)?;
+    Ok(Some(Span::from_secs(seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::alert::Severity;
+    use crate::behaviour::Kind;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn every_parameter_of_alerts_is_read() {
+        let id = "00000000000100000000000a";
+        let query = format!(
+            "limit=5&before={id}&since=1970-01-01T01:00:01%2B01:00&kind=arp_spoof&severity=high&open=false"
+        );
+        let expected = AlertQuery {
+            limit: 5,
+            before: id.parse().ok(),
+            since: Some(Timestamp::from_parts(1, 0)),
+            kind: Some(Kind::ArpSpoof),
+            severity: Some(Severity::High),
+            open: Some(false),
+        };
+        assert_eq!(alerts(&query), Ok(expected));
+        assert_eq!(alerts(""), Ok(AlertQuery::default()));
+        assert_eq!(
+            alerts("since=1970-01-01T01:00:01+01:00").unwrap().since,
+            Some(Timestamp::from_parts(1, 0))
+        );
+    }
+
+    #[test]
+    fn what_is_not_known_is_named() {
+        for (query, text) in [
+            ("limt=5", "no parameter \"limt\" here; there are: limit, before, since, kind, severity, open"),
+            ("limit=0", "limit=\"0\" is not a whole number from 1 to 500"),
+            ("limit=501", "limit=\"501\" is not a whole number from 1 to 500"),
+            ("limit=-1", "limit=\"-1\" is not a whole number from 1 to 500"),
+            ("before=x", "before=\"x\" is not an alert id of 24 hexadecimal digits"),
+            ("since=yesterday", "since=\"yesterday\" is not a time such as 2015-01-14T17:02:33Z"),
+            ("kind=bad", "kind=\"bad\" is not a kind of alert such as port_scan"),
+            ("severity=HIGH", "severity=\"HIGH\" is not low, medium, high or critical"),
+            ("open=1", "open=\"1\" is not true or false"),
+            ("open", "open=\"\" is not true or false"),
+            ("open=true&open=true", "parameter \"open\" is given twice"),
+            ("kind=%4", "the query is not percent-encoded UTF-8"),
+            ("kind=%ff", "the query is not percent-encoded UTF-8"),
+        ] {
+            assert_eq!(alerts(query).unwrap_err().to_string(), text, "{query}");
+        }
+        assert_eq!(limit("limit=9", 8).unwrap_err().to_string().split(" is").next(), Some("limit=\"9\""));
+        assert_eq!(limit("", 8), Ok(8));
+        assert!(none("a=b").is_err());
+        assert_eq!(none("&"), Ok(()));
+    }
+
+    #[test]
+    fn a_body_gives_a_time_to_learn_or_none() {
+        assert_eq!(start_baseline(b""), Ok(None));
+        assert_eq!(start_baseline(b"{}"), Ok(None));
+        assert_eq!(start_baseline(b"{\"duration_seconds\":null}"), Ok(None));
+        assert_eq!(start_baseline(b"{\"duration_seconds\":600}"), Ok(Some(Span::from_secs(600))));
+        for body in ["{\"duration_seconds\":9}", "{\"duration_seconds\":1e9}", "{\"duration_seconds\":-60}"] {
+            assert_eq!(start_baseline(body.as_bytes()), Err(BadRequest::Duration), "{body}");
+        }
+        for body in ["[", "[]", "{\"duration\":60}", "{\"duration_seconds\":\"60\"}", "\u{0}"] {
+            assert!(matches!(start_baseline(body.as_bytes()), Err(BadRequest::Body(_))), "{body}");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! [`Reply`]: status, headers and body, with the security headers that everything carries; errors as RFC 9457.
+
+use std::io::Cursor;
+
+use serde::Serialize;
+use tiny_http::{Header, Response, StatusCode};
+
+use super::head::Refusal;
+
+/// An answer to one request.
+#[derive(Debug)]
+pub(super) struct Reply {
+    status: u16,
+    content_type: &'static str,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    /// Length of what the body would be, for an answer that leaves it out.
+    length: Option<usize>,
+}
+
+/// On everything. The page has no inline script or style, loads nothing from elsewhere and is framed by nobody.
+const SECURITY: [(&str, &str); 5] = [
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+];
+
+const PROBLEM: &str = "application/problem+json";
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+}
+
+impl Reply {
+    /// Bytes of a kind.
+    pub(super) fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, content_type, headers: Vec::new(), body: body.into(), length: None }
+    }
+
+    /// A JSON object that is never to be kept by anyone.
+    pub(super) fn json(status: u16, value: &impl Serialize) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => Self::new(status, "application/json", body).with("Cache-Control", "no-store"),
+            Err(_) => Self::problem(500, "the answer could not be written as JSON"),
+        }
+    }
+
+    /// An error for people and programs.
+    pub(super) fn problem(status: u16, detail: &str) -> Self {
+        Self::new(status, PROBLEM, problem_body(status, detail)).with("Cache-Control", "no-store")
+    }
+
+    /// "You have it already", for a representation of a length.
+    pub(super) fn not_modified(content_type: &'static str, length: usize) -> Self {
+        Self { length: Some(length), ..Self::new(304, content_type, Vec::new()) }
+    }
+
+    /// Adds a header. The value is ours, or checked: text of a client never goes here.
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// As tiny_http sends it.
+    pub(super) fn into_response(self) -> Response<Cursor<Vec<u8>>> {
+        let security = SECURITY.iter().map(|&(name, value)| (name, value.to_owned()));
+        let own = [("Server", "tapguard".to_owned()), ("Content-Type", self.content_type.to_owned())];
+        let headers = own
+            .into_iter()
+            .chain(security)
+            .chain(self.headers)
+            .filter_map(|(name, value)| Header::from_bytes(name, value).ok())
+            .collect();
+        let length = self.length.unwrap_or(self.body.len());
+        Response::new(StatusCode(self.status), headers, Cursor::new(self.body), Some(length), None)
+            // Replies are whole when they are sent, so their length can be told.
+            .with_chunked_threshold(usize::MAX)
+    }
+}
+
+/// The whole reply of the gate to what is no acceptable request.
+pub(super) fn refusal(refusal: Refusal) -> Vec<u8> {
+    let (status, detail) = refusal.status();
+    let body = problem_body(status, detail);
+    let mut text = format!(
+        "HTTP/1.1 {status} {}\r\nServer: tapguard\r\nContent-Type: {PROBLEM}\r\nContent-Length: {}\r\n\
+         Connection: close\r\nCache-Control: no-store\r\n",
+        title(status),
+        body.len()
+    );
+    for (name, value) in SECURITY {
+        text.extend([name, ": ", value, "\r\n"]);
+    }
+    if status == 503 {
+        text.push_str("Retry-After: 2\r\n");
+    }
+    text.push_str("\r\n");
+    let mut bytes = text.into_bytes();
+    bytes.extend(body);
+    bytes
+}
+
+fn problem_body(status: u16, detail: &str) -> Vec<u8> {
+    // Numbers and text always have a JSON form.
+    serde_json::to_vec(&Problem { kind: "about:blank", title: title(status), status, detail })
+        .unwrap_or_default()
+}
+
+/// The standard's phrase for a code.
+fn title(status: u16) -> &'static str {
+    StatusCode(status).default_reason_phrase()
+}

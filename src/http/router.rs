@@ -1,0 +1,361 @@
+//! [`Router`]: from a request to its [`Reply`]. Who may ask, which methods a path has, and which part answers.
+//!
+//! Reading is open to whoever reaches the listener, which is the loopback interface by default. Writing needs the
+//! admin token. Names are checked for both, so that a web page elsewhere cannot make a browser ask in its stead.
+
+use std::io::Read;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tiny_http::{Method, Request};
+
+use super::assets::Assets;
+use super::head::MAX_BODY;
+use super::health::Health;
+use super::query::{self, BadRequest};
+use super::reply::Reply;
+use super::server::Counters;
+use super::token::Throttle;
+use super::view::{BaselineStarted, CaptureAnswer, MlAnswer, Moment, Statistics};
+use super::view_lists::{AlertsAnswer, DevicesAnswer, FlowsAnswer};
+use super::{Config, Parts, metrics};
+use crate::alert::AlertId;
+use crate::control::{ArchiveError, CommandRefused, Status};
+use crate::sys::Resources;
+use crate::sys::clock::{self, Stopwatch};
+
+/// Answers requests; shared by all workers.
+pub(super) struct Router {
+    parts: Parts,
+    allowed_hosts: Vec<String>,
+    assets: Assets,
+    throttle: Throttle,
+    health: Health,
+    counters: Arc<Counters>,
+    clock: Stopwatch,
+}
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route<'a> {
+    Asset,
+    Statistics,
+    Alerts,
+    Alert(&'a str),
+    Flows,
+    Devices,
+    Capture,
+    Ml,
+    StartBaseline,
+    Health,
+    Metrics,
+}
+
+impl<'a> Route<'a> {
+    fn find(path: &'a str, assets: &Assets) -> Option<Self> {
+        Some(match path {
+            "/api/statistics" => Self::Statistics,
+            "/api/alerts" => Self::Alerts,
+            "/api/flows" => Self::Flows,
+            "/api/devices" => Self::Devices,
+            "/api/capture/status" => Self::Capture,
+            "/api/ml/status" => Self::Ml,
+            "/api/ml/baseline/start" => Self::StartBaseline,
+            "/healthz" => Self::Health,
+            "/metrics" => Self::Metrics,
+            _ if assets.contains(path) => Self::Asset,
+            _ => Self::Alert(path.strip_prefix("/api/alerts/").filter(|id| !id.contains('/'))?),
+        })
+    }
+
+    /// The methods, as `Allow` names them.
+    const fn methods(self) -> &'static str {
+        match self {
+            Self::StartBaseline => "POST",
+            _ => "GET, HEAD",
+        }
+    }
+}
+
+impl Router {
+    pub(super) fn new(config: &Config, parts: Parts, counters: Arc<Counters>) -> Self {
+        Self {
+            parts,
+            allowed_hosts: config.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            assets: Assets::new(),
+            throttle: Throttle::default(),
+            health: Health::default(),
+            counters,
+            clock: Stopwatch::start(),
+        }
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Looks at the board, so that what grows old is noticed even when nobody asks.
+    pub(super) fn observe(&self) {
+        self.health.observe(&self.parts.board.status(), self.clock.elapsed());
+    }
+
+    /// The reply to a request.
+    pub(super) fn answer(&self, request: &mut Request) -> Reply {
+        self.admit(request).unwrap_or_else(|refusal| refusal)
+    }
+
+    fn admit(&self, request: &mut Request) -> Result<Reply, Reply> {
+        let url = request.url().to_owned();
+        if !url.starts_with('/') {
+            return Err(Reply::problem(400, "the address does not begin with a slash"));
+        }
+        self.check_host(request)?;
+        let (path, query) = url.split_once('?').unwrap_or((&url, ""));
+        let Some(route) = Route::find(path, &self.assets) else {
+            return Err(Reply::problem(404, "there is nothing at this path"));
+        };
+        match (route, request.method()) {
+            (Route::StartBaseline, Method::Post) => {
+                self.check_writer(request)?;
+                query::none(query).map_err(|bad| refused(&bad))?;
+                self.start_baseline(request)
+            }
+            (Route::StartBaseline, _) => Err(not_allowed(route)),
+            (_, Method::Get | Method::Head) => self.read(route, path, query, request),
+            _ => Err(not_allowed(route)),
+        }
+    }
+
+    fn read(&self, route: Route<'_>, path: &str, query: &str, request: &Request) -> Result<Reply, Reply> {
+        let status = self.parts.board.status();
+        let meter = status.meter.as_deref();
+        match route {
+            Route::Alerts => return self.alerts(query),
+            Route::Flows => {
+                let limit = query::limit(query, FlowsAnswer::MAX_LIMIT).map_err(|bad| refused(&bad))?;
+                return Ok(Reply::json(200, &FlowsAnswer::new(meter, limit)));
+            }
+            Route::Devices => {
+                let limit = query::limit(query, DevicesAnswer::MAX_LIMIT).map_err(|bad| refused(&bad))?;
+                return Ok(Reply::json(200, &DevicesAnswer::new(meter, limit)));
+            }
+            // A version or the like behind a file's name is for caches.
+            Route::Asset => {}
+            _ => query::none(query).map_err(|bad| refused(&bad))?,
+        }
+        Ok(match route {
+            Route::Statistics => Reply::json(200, &Statistics::new(&status, self.moment())),
+            Route::Alert(id) => return self.alert(id),
+            Route::Capture => Reply::json(200, &CaptureAnswer::new(&status)),
+            Route::Ml => Reply::json(200, &MlAnswer::new(status.judge.as_deref())),
+            Route::Health => self.healthz(&status),
+            Route::Metrics => metrics::reply(&status, self.moment(), header(request, "Accept")),
+            Route::Asset => {
+                let (accepted, known) =
+                    (header(request, "Accept-Encoding"), header(request, "If-None-Match"));
+                return self.assets.reply(path, accepted, known).ok_or_else(|| not_allowed(route));
+            }
+            Route::Alerts | Route::Flows | Route::Devices | Route::StartBaseline => {
+                return Err(not_allowed(route));
+            }
+        })
+    }
+
+    fn moment(&self) -> Moment<'_> {
+        Moment {
+            about: &self.parts.about,
+            now: clock::now(),
+            uptime: self.clock.elapsed(),
+            // A system without /proc has no such numbers.
+            resources: Resources::read().ok(),
+        }
+    }
+
+    fn alerts(&self, query: &str) -> Result<Reply, Reply> {
+        let wanted = query::alerts(query).map_err(|bad| refused(&bad))?;
+        let alerts = self.parts.archive.list(&wanted).map_err(|error| unreadable(&error))?;
+        let full = alerts.len() >= wanted.limit;
+        let next_before = alerts.last().filter(|_| full).map(|last| last.id.clone());
+        Ok(Reply::json(200, &AlertsAnswer { alerts, next_before }))
+    }
+
+    fn alert(&self, id: &str) -> Result<Reply, Reply> {
+        let id: AlertId =
+            id.parse().map_err(|_| Reply::problem(400, "an alert id has 24 hexadecimal digits"))?;
+        match self.parts.archive.get(id) {
+            Ok(Some(record)) => Ok(Reply::json(200, &record)),
+            Ok(None) => {
+                Err(Reply::problem(404, "no alert has this id; it may have been deleted for its age"))
+            }
+            Err(error) => Err(unreadable(&error)),
+        }
+    }
+
+    fn healthz(&self, status: &Status) -> Reply {
+        let complaints = self.health.complaints(status, self.clock.elapsed());
+        if complaints.is_empty() {
+            return plain(200, "ok\n".to_owned());
+        }
+        plain(
+            503,
+            complaints.join(
+                "
+",
+            ) + "
+",
+        )
+    }
+
+    fn start_baseline(&self, request: &mut Request) -> Result<Reply, Reply> {
+        let body = read_body(request)?;
+        let duration = query::start_baseline(&body).map_err(|bad| refused(&bad))?;
+        match self.parts.commands.start_baseline(duration) {
+            Ok(()) => {
+                let duration_seconds = duration.map(|span| span.as_secs());
+                Ok(Reply::json(202, &BaselineStarted { phase: "learning", duration_seconds }))
+            }
+            Err(error @ CommandRefused::Busy) => {
+                Err(Reply::problem(503, &error.to_string()).with("Retry-After", "5"))
+            }
+            Err(error @ CommandRefused::Stopping) => Err(Reply::problem(503, &error.to_string())),
+            Err(error @ CommandRefused::NoAnswer(_)) => Err(Reply::problem(504, &error.to_string())),
+        }
+    }
+
+    /// Against DNS rebinding: a name that some stranger's domain server points here is not ours.
+    fn check_host(&self, request: &Request) -> Result<(), Reply> {
+        let named: Vec<&str> = headers(request, "Host").collect();
+        let host = match named[..] {
+            // HTTP/1.0 has none, and a browser always has one.
+            [] if *request.http_version() == (1, 0) => return Ok(()),
+            [host] => host_name(host).to_ascii_lowercase(),
+            _ => return Err(Reply::problem(400, "a request names one Host")),
+        };
+        let own = host == "localhost"
+            || host.ends_with(".localhost")
+            || host.parse::<Ipv4Addr>().is_ok()
+            || host
+                .strip_prefix('[')
+                .and_then(|h| h.strip_suffix(']'))
+                .is_some_and(|h| h.parse::<Ipv6Addr>().is_ok())
+            || self.allowed_hosts.contains(&host);
+        if own {
+            return Ok(());
+        }
+        Err(Reply::problem(
+            421,
+            "this host name is not one of ours; add it to http.allowed_hosts, or use the address",
+        ))
+    }
+
+    /// Whether a request may change anything: from our own page or no page at all, with the admin token.
+    fn check_writer(&self, request: &Request) -> Result<(), Reply> {
+        let site = header(request, "Sec-Fetch-Site");
+        let origin = header(request, "Origin");
+        let own_origin = origin
+            .split_once("://")
+            .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(header(request, "Host")));
+        if !matches!(site, "" | "same-origin" | "none") || !(origin.is_empty() || own_origin) {
+            return Err(Reply::problem(403, "writes are not taken from the pages of another site"));
+        }
+        let given = header(request, "Authorization");
+        let token = given
+            .split_once(' ')
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map_or("", |(_, token)| token);
+        if !token.is_empty() && self.parts.token.verify(token) {
+            return Ok(());
+        }
+        self.counters.unauthorised.fetch_add(1, Ordering::Relaxed);
+        if given.is_empty() {
+            return Err(Reply::problem(401, "this needs the admin token, as Authorization: Bearer TOKEN")
+                .with("WWW-Authenticate", "Bearer realm=\"tapguard\""));
+        }
+        if let Err(wait) = self.throttle.handle_failure(self.clock.elapsed()) {
+            return Err(Reply::problem(429, "too many wrong tokens; wait a minute")
+                .with("Retry-After", (wait.as_secs() + 1).to_string()));
+        }
+        Err(Reply::problem(401, "this is not the admin token")
+            .with("WWW-Authenticate", "Bearer realm=\"tapguard\", error=\"invalid_token\""))
+    }
+}
+
+fn plain(status: u16, text: String) -> Reply {
+    Reply::new(status, "text/plain; charset=utf-8", text).with("Cache-Control", "no-store")
+}
+
+fn not_allowed(route: Route<'_>) -> Reply {
+    Reply::problem(405, "this path does not have that method").with("Allow", route.methods())
+}
+
+fn refused(bad: &BadRequest) -> Reply {
+    let status = if matches!(bad, BadRequest::Duration) { 422 } else { 400 };
+    Reply::problem(status, &bad.to_string())
+}
+
+/// The reason goes to the log: it names files, which are nobody's business outside.
+fn unreadable(error: &ArchiveError) -> Reply {
+    tracing::warn!(%error, cause = ?error.0, "a request for alerts failed");
+    Reply::problem(500, "the alerts cannot be read; the log says why")
+}
+
+/// The body of a write, which is JSON or nothing.
+fn read_body(request: &mut Request) -> Result<Vec<u8>, Reply> {
+    let kind =
+        header(request, "Content-Type").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let length = request.body_length().unwrap_or(0);
+    if length > MAX_BODY {
+        return Err(Reply::problem(413, "a body has at most 64 KiB here"));
+    }
+    if length > 0 && kind != "application/json" {
+        return Err(Reply::problem(415, "send the body as Content-Type: application/json"));
+    }
+    let mut body = Vec::with_capacity(length);
+    let most = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
+    match request.as_reader().take(most).read_to_end(&mut body) {
+        Ok(read) if read == length => Ok(body),
+        _ => Err(Reply::problem(400, "the body did not arrive whole")),
+    }
+}
+
+/// The value of a header; empty where there is none.
+fn header<'a>(request: &'a Request, name: &'static str) -> &'a str {
+    headers(request, name).next().unwrap_or("")
+}
+
+fn headers<'a>(request: &'a Request, name: &'static str) -> impl Iterator<Item = &'a str> {
+    request
+        .headers()
+        .iter()
+        .filter(move |header| header.field.equiv(name))
+        .map(|header| header.value.as_str())
+}
+
+/// A `Host` without its port; an IPv6 address keeps its brackets.
+fn host_name(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty() => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::host_name;
+
+    #[test]
+    fn a_port_is_no_part_of_the_name() {
+        for (host, name) in [
+            ("tap:8080", "tap"),
+            ("tap", "tap"),
+            ("[::1]:8080", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("127.0.0.1:80", "127.0.0.1"),
+            ("tap:", "tap"),
+            (":80", ":80"),
+        ] {
+            assert_eq!(host_name(host), name);
+        }
+    }
+}

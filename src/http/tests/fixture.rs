@@ -1,0 +1,438 @@
+//! A daemon that stands still: a filled board, a few alerts, and a client that speaks plain HTTP.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+use crate::alert::{Alert, AlertId, Event, Severity};
+use crate::behaviour::{Kind, Party, Peer, Protocol, Reason};
+use crate::capture::SourceCounters;
+use crate::control::wire::AlertRecord;
+use crate::control::{
+    AlertArchive, AlertCounts, AlertQuery, ArchiveError, BaselinePhase, BaselineStatus, Board, CaptureState,
+    CaptureStatus, Command, CommandQueue, DeviceSummary, FlowSummary, HttpStatus, JudgeStatus, MeterStatus,
+    ModelStatus, SourceKind, StoreStatus,
+};
+use crate::http::gate::Limits;
+use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
+use crate::packet::Mac;
+use crate::time::{Span, Timestamp};
+
+/// 2026-03-05T08:00:00Z.
+pub(crate) const NOW: Timestamp = Timestamp::from_nanos(1_772_697_600_000_000_000);
+
+/// A server, and what surrounds it.
+pub(crate) struct Bench {
+    pub(crate) server: Server,
+    pub(crate) board: Arc<Board>,
+    pub(crate) token: AdminToken,
+    /// Where commands arrive; none once it was taken.
+    pub(crate) commands: Option<Receiver<Command>>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::within(Limits::default(), &Config { allowed_hosts: vec!["Tap.Example".to_owned()], ..config() })
+    }
+
+    pub(crate) fn within(limits: Limits, config: &Config) -> Self {
+        let bench = Self::around(limits, config);
+        bench.board.meter.publish(meter());
+        bench.board.judge.publish(judge());
+        bench.board.store.publish(store());
+        bench
+    }
+
+    /// A daemon of which no part has published yet.
+    pub(crate) fn silent() -> Self {
+        Self::around(Limits::default(), &config())
+    }
+
+    fn around(limits: Limits, config: &Config) -> Self {
+        let board = Arc::new(Board::default());
+        let token = AdminToken::generate().unwrap();
+        let (queue, commands) = CommandQueue::new();
+        let parts = parts(&board, queue, &token);
+        let server = Server::start_within(config, parts, limits).unwrap();
+        Self { server, board, token, commands: Some(commands) }
+    }
+
+    /// Another server beside this one.
+    pub(crate) fn second(&self, config: &Config) -> Result<Server, HttpError> {
+        Server::start(config, parts(&self.board, CommandQueue::new().0, &self.token))
+    }
+
+    /// What the server says of itself, once it has published twice: the first may have been under way.
+    pub(crate) fn board_after_beat(&self) -> Arc<HttpStatus> {
+        let mut latest = self.board.http.latest().unwrap();
+        for _ in 0..2 {
+            let before = latest;
+            latest = loop {
+                let now = self.board.http.latest().unwrap();
+                if !Arc::ptr_eq(&before, &now) {
+                    break now;
+                }
+                std::thread::park_timeout(std::time::Duration::from_millis(5));
+            };
+        }
+        latest
+    }
+
+    /// Answers the commands that come, and gives back how long each was to learn once the daemon's side has ended.
+    pub(crate) fn obey(&mut self) -> std::thread::JoinHandle<Vec<Option<Span>>> {
+        let commands = self.commands.take().unwrap();
+        std::thread::spawn(move || {
+            let asked = commands.iter().map(|Command::StartBaseline { duration, reply }| {
+                reply.send(Ok(()));
+                duration
+            });
+            asked.collect()
+        })
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+    }
+
+    pub(crate) fn json(&self, path: &str) -> serde_json::Value {
+        let answer = self.get(path);
+        assert_eq!((answer.status, answer.header("Content-Type")), (200, Some("application/json")), "{path}");
+        serde_json::from_slice(&answer.body).unwrap()
+    }
+
+    /// A `POST` that starts a baseline, with more header lines and a body.
+    pub(crate) fn start_baseline(&self, lines: &str, body: &str) -> Answer {
+        let length = body.len();
+        self.ask(&format!(
+            "POST /api/ml/baseline/start HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{lines}\r\n{body}"
+        ))
+    }
+
+    pub(crate) fn bearer(&self) -> String {
+        format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", self.token.as_str())
+    }
+
+    pub(crate) fn ask(&self, request: &str) -> Answer {
+        let mut client = self.connect();
+        client.write_all(request.as_bytes()).unwrap();
+        Answer::read(&mut client)
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let client = TcpStream::connect(self.server.address()).unwrap();
+        client.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
+        client
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.server.end_within(Span::from_secs(20));
+    }
+}
+
+fn parts(board: &Arc<Board>, commands: CommandQueue, token: &AdminToken) -> Parts {
+    Parts {
+        board: Arc::clone(board),
+        archive: Arc::new(Archive(alerts())),
+        commands,
+        token: token.hash().unwrap(),
+        about: About { tap: "workshop".to_owned(), version: "0.1.0", started: NOW },
+    }
+}
+
+pub(crate) fn config() -> Config {
+    Config { listen: SocketAddr::from(([127, 0, 0, 1], 0)), allowed_hosts: Vec::new() }
+}
+
+/// A whole reply.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads until the server closes.
+    pub(crate) fn read(client: &mut TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).unwrap();
+        let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a whole head");
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let mut lines = head.split("\r\n");
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let header = |line: &str| line.split_once(": ").map(|(n, v)| (n.to_owned(), v.to_owned())).unwrap();
+        Self { status, headers: lines.map(header).collect(), body: bytes.split_off(end + 4) }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    /// Checks that this is an RFC 9457 problem and gives its detail.
+    pub(crate) fn problem(&self) -> String {
+        assert_eq!(self.header("Content-Type"), Some("application/problem+json"));
+        let body: serde_json::Value = serde_json::from_slice(&self.body).unwrap();
+        assert_eq!(body["status"], self.status);
+        assert!(!body["title"].as_str().unwrap().is_empty());
+        body["detail"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Alerts in memory. One kind of request makes it fail, another panic.
+struct Archive(Vec<AlertRecord>);
+
+impl Archive {
+    const FAILS: &str = "secret-path is damaged";
+}
+
+/// The id at which the archive panics.
+pub(crate) const PANICS: &str = "ffffffffffffffffffffffff";
+
+impl AlertArchive for Archive {
+    fn list(&self, query: &AlertQuery) -> Result<Vec<AlertRecord>, ArchiveError> {
+        if query.since == Some(Timestamp::EPOCH) {
+            return Err(ArchiveError(Archive::FAILS.into()));
+        }
+        let before = query.before.map(|id| id.to_string());
+        let matches = |a: &&AlertRecord| {
+            before.as_ref().is_none_or(|id| a.id < *id)
+                && query.kind.is_none_or(|kind| a.kind == kind.word())
+                && query.open.is_none_or(|open| open != a.is_cleared())
+                && query.severity.is_none_or(|least| a.severity.parse::<Severity>().unwrap() >= least)
+        };
+        Ok(self.0.iter().filter(matches).take(query.limit).cloned().collect())
+    }
+
+    fn get(&self, id: AlertId) -> Result<Option<AlertRecord>, ArchiveError> {
+        assert_ne!(id.to_string(), PANICS, "this panic is part of a test");
+        Ok(self.0.iter().find(|a| a.id == id.to_string()).cloned())
+    }
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn reason(
+    feature: &'static str,
+    value: f64,
+    unit: &'static str,
+    known: [Option<f64>; 2],
+    share: f64,
+) -> Reason {
+    Reason { feature, value, unit, median: known[0], p99: known[1], contribution: share }
+}
+
+/// An alert `minutes` before now.
+fn alert(minutes: u64, kind: Kind, severity: Severity, event: Event) -> Alert {
+    let first_seen = NOW - Span::from_secs(60 * minutes);
+    Alert {
+        id: AlertId::new(first_seen, 7 + minutes),
+        event,
+        timestamp: first_seen,
+        first_seen,
+        last_seen: first_seen + Span::from_secs(41),
+        kind,
+        title: String::new(),
+        description: String::new(),
+        severity,
+        score: 0.98,
+        confidence: 0.9,
+        subject: Party::default(),
+        peers: Vec::new(),
+        reasons: Vec::new(),
+        packets: 8_312,
+        bytes: 514_200,
+        count: 3,
+        tap: "workshop".to_owned(),
+        model: None,
+        baseline: Some("b3".to_owned()),
+    }
+}
+
+/// Newest first: an open scan, an open new device with a hostile name, a cleared window.
+pub(crate) fn alerts() -> Vec<AlertRecord> {
+    let scan = Alert {
+        title: "Televisor tries the ports of 10.10.10.37".to_owned(),
+        description: "Televisor opened 4,005 connections to 10.10.10.37 within 41 seconds, nearly all to other ports \
+                      and refused. That is a port scan. Look whether this device was taken over, and take it off the \
+                      network until you know."
+            .to_owned(),
+        subject: Party {
+            mac: Some(Mac([0x00, 0x1a, 0x2b, 0x3c, 0x4d, 0x5e])),
+            ips: vec![ip("10.10.10.21"), ip("fe80::21a:2bff:fe3c:4d5e")],
+            name: Some("Televisor".to_owned()),
+            vendor: None,
+        },
+        peers: vec![Peer { mac: None, ip: Some(ip("10.10.10.37")), port: None, protocol: Some(Protocol::Tcp) }],
+        reasons: vec![
+            reason("distinct_ports", 4005.0, "ports", [Some(3.0), Some(25.0)], 0.62),
+            reason("failed_connections", 3987.0, "connections", [Some(0.0), Some(4.0)], 0.31),
+            reason("connection_rate", 97.68, "connections per second", [None, Some(2.5)], 0.07),
+        ],
+        ..alert(1, Kind::PortScan, Severity::High, Event::Updated)
+    };
+    let newcomer = Alert {
+        title: "A new device: <img src=x onerror=alert(1)>".to_owned(),
+        description: "A device that the baseline does not know has joined.".to_owned(),
+        subject: Party {
+            mac: Some(Mac([0xde, 0xad, 0xbe, 0xef, 0x00, 0x01])),
+            ips: vec![ip("10.10.10.99")],
+            name: Some("<img src=x onerror=alert(1)>".to_owned()),
+            vendor: Some("MSFT 5.0".to_owned()),
+        },
+        reasons: vec![reason("days_of_baseline", 1.0, "days", [None, None], 1.0)],
+        count: 1,
+        ..alert(12, Kind::NewDevice, Severity::Medium, Event::Raised)
+    };
+    let unusual = Alert {
+        title: "plc-press-2 behaves unlike before".to_owned(),
+        description:
+            "In one minute plc-press-2 sent far more bytes than it ever did while the baseline was learned."
+                .to_owned(),
+        subject: Party {
+            name: Some("plc-press-2".to_owned()),
+            ips: vec![ip("10.10.10.52")],
+            ..Party::default()
+        },
+        reasons: vec![
+            reason("bytes_sent", 48_211_331.0, "bytes", [Some(41_200.0), Some(66_913.0)], 0.81),
+            reason("entropy_of_peers", 0.0312, "bits", [Some(1.21), Some(1.58)], 0.12),
+        ],
+        model: Some("isolation_forest-1".to_owned()),
+        ..alert(95, Kind::Behaviour, Severity::Low, Event::Cleared)
+    };
+    [scan, newcomer, unusual].iter().map(AlertRecord::from).collect()
+}
+
+fn device(last: u8, name: Option<&str>, seconds_ago: u64, known: Option<bool>) -> DeviceSummary {
+    DeviceSummary {
+        mac: Some(Mac([0x00, 0x1a, 0x2b, 0x3c, 0x4d, last])),
+        ips: vec![IpAddr::from([10, 10, 10, last]), ip(&format!("fe80::21a:2bff:fe3c:4d{last:02x}"))],
+        name: name.map(str::to_owned),
+        vendor: last.is_multiple_of(2).then(|| "android-dhcp-14".to_owned()),
+        first_seen: NOW - Span::from_secs(7_200 + u64::from(last)),
+        last_seen: NOW - Span::from_secs(seconds_ago),
+        packets_sent: 1_200 * u64::from(last),
+        packets_received: 900 * u64::from(last),
+        bytes_sent: 1_234_567 * u64::from(last),
+        bytes_received: 77_777 * u64::from(last),
+        router: last == 1,
+        known,
+    }
+}
+
+pub(crate) fn meter() -> MeterStatus {
+    let flow = |n: u16| FlowSummary {
+        protocol: if n.is_multiple_of(3) { "udp" } else { "tcp" }.to_owned(),
+        client: IpAddr::from([10, 10, 10, 21]),
+        client_port: 40_000 + n,
+        server: if n == 2 { ip("2001:db8:10::50") } else { IpAddr::from([10, 10, 10, 37]) },
+        server_port: if n.is_multiple_of(3) { 53 } else { 443 },
+        state: if n.is_multiple_of(3) { "two_way" } else { "established" },
+        first_seen: NOW - Span::from_secs(40 + u64::from(n)),
+        last_seen: NOW - Span::from_millis(300 * u64::from(n)),
+        packets_to_server: 120 + u64::from(n),
+        packets_to_client: 180 + u64::from(n),
+        bytes_to_server: 15_312,
+        bytes_to_client: 912_331,
+    };
+    MeterStatus {
+        capture: CaptureStatus {
+            kind: SourceKind::Interface,
+            name: "eth1".to_owned(),
+            why: "chosen: the only interface with traffic of others".to_owned(),
+            state: CaptureState::Running,
+            counters: SourceCounters {
+                frames: 1_204_311,
+                kernel_drops: 12,
+                interface_drops: 3,
+                broken_records: 0,
+            },
+            losses: 1,
+        },
+        now: NOW,
+        packets: 1_204_311,
+        bytes: 812_331_120,
+        packets_per_second: Some(1_204.5),
+        bits_per_second: Some(7_412_331.5),
+        protocols: vec![
+            ("ipv4", 1_100_000),
+            ("ipv6", 90_000),
+            ("arp", 4_311),
+            ("tcp", 990_123),
+            ("dns", 22_010),
+        ],
+        faults: vec![("ipv4", "truncated", 17), ("tcp", "bad_offset", 2)],
+        flows_active: 412,
+        flows_capacity: 65_536,
+        flows_total: 88_120,
+        flows_ended: vec![("closed", 60_000), ("idle", 27_000), ("evicted", 5)],
+        flows: (1..=60).map(flow).collect(),
+        devices: vec![
+            device(1, Some("router.example"), 1, Some(true)),
+            device(21, Some("Televisor"), 0, Some(true)),
+            device(52, Some("plc-press-2"), 3, Some(true)),
+            device(99, Some("<img src=x onerror=alert(1)>"), 700, Some(false)),
+            DeviceSummary { mac: None, ..device(77, None, 86_400, None) },
+        ],
+        devices_capacity: 4_096,
+        devices_evicted: 0,
+        clock_steps: 0,
+        observations_dropped: 4,
+    }
+}
+
+pub(crate) fn judge() -> JudgeStatus {
+    JudgeStatus {
+        now: NOW,
+        baseline: BaselineStatus {
+            phase: BaselinePhase::Armed,
+            id: Some("b3".to_owned()),
+            learned: Span::from_secs(86_400),
+            target: Span::from_secs(86_400),
+            devices: 11,
+            windows: 15_840,
+        },
+        model: Some(ModelStatus {
+            id: "isolation_forest-1".to_owned(),
+            state: "judges".to_owned(),
+            trained_at: NOW - Span::from_secs(3_600),
+            trained_on: 12_672,
+            held_out: 3_168,
+            threshold: 0.6412,
+            size: 184_320,
+        }),
+        windows: 4_210,
+        windows_unusual: 6,
+        alerts: AlertCounts {
+            raised: Kind::ALL.map(|kind| (kind.word(), u64::from(kind == Kind::PortScan))).to_vec(),
+            updated: 3,
+            cleared: 1,
+            open: 2,
+        },
+        threat: Some(Severity::High),
+    }
+}
+
+pub(crate) fn store() -> StoreStatus {
+    StoreStatus {
+        path: "/var/lib/tapguard".to_owned(),
+        bytes: 6_710_886,
+        quota: 268_435_456,
+        alerts: 3,
+        alerts_expired: 0,
+        outbox: 2,
+        outbox_dropped: 0,
+        write_errors: 0,
+        last_error: None,
+        replaced: None,
+    }
+}

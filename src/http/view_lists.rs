@@ -1,0 +1,137 @@
+//! The lists that the API answers: alerts, flows, devices. The rules are those of `view`.
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::view::{DeviceCounts, FlowCounts};
+use crate::control::wire::AlertRecord;
+use crate::control::{DeviceSummary, FlowSummary, MeterStatus};
+
+/// `/api/alerts`.
+#[derive(Debug, Serialize)]
+pub(super) struct AlertsAnswer {
+    pub(super) alerts: Vec<AlertRecord>,
+    /// The `before` of the next page; null when this may be the last.
+    pub(super) next_before: Option<String>,
+}
+
+/// `/api/flows`.
+#[derive(Debug, Serialize)]
+pub(super) struct FlowsAnswer {
+    /// Time on the capture's clock.
+    time: Option<String>,
+    counts: Option<FlowCounts>,
+    /// Active last, newest first.
+    flows: Vec<FlowView>,
+}
+
+impl FlowsAnswer {
+    /// The most that one answer carries, which is what the meter publishes.
+    pub(super) const MAX_LIMIT: usize = 256;
+
+    pub(super) fn new(meter: Option<&MeterStatus>, limit: usize) -> Self {
+        let flows = meter.map_or(&[][..], |m| m.flows.as_slice());
+        Self {
+            time: meter.map(|m| m.now.to_string()),
+            counts: meter.map(FlowCounts::new),
+            flows: flows.iter().take(limit).map(FlowView::new).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct FlowView {
+    protocol: String,
+    client: IpAddr,
+    client_port: u16,
+    server: IpAddr,
+    server_port: u16,
+    state: &'static str,
+    first_seen: String,
+    last_seen: String,
+    packets_to_server: u64,
+    packets_to_client: u64,
+    bytes_to_server: u64,
+    bytes_to_client: u64,
+}
+
+impl FlowView {
+    fn new(flow: &FlowSummary) -> Self {
+        Self {
+            protocol: flow.protocol.clone(),
+            client: flow.client,
+            client_port: flow.client_port,
+            server: flow.server,
+            server_port: flow.server_port,
+            state: flow.state,
+            first_seen: flow.first_seen.to_string(),
+            last_seen: flow.last_seen.to_string(),
+            packets_to_server: flow.packets_to_server,
+            packets_to_client: flow.packets_to_client,
+            bytes_to_server: flow.bytes_to_server,
+            bytes_to_client: flow.bytes_to_client,
+        }
+    }
+}
+
+/// `/api/devices`.
+#[derive(Debug, Serialize)]
+pub(super) struct DevicesAnswer {
+    /// Time on the capture's clock.
+    time: Option<String>,
+    counts: Option<DeviceCounts>,
+    /// Seen last, newest first.
+    devices: Vec<DeviceView>,
+}
+
+impl DevicesAnswer {
+    /// The most that one answer carries.
+    pub(super) const MAX_LIMIT: usize = 2000;
+
+    pub(super) fn new(meter: Option<&MeterStatus>, limit: usize) -> Self {
+        let mut devices: Vec<_> = meter.map_or(&[][..], |m| m.devices.as_slice()).iter().collect();
+        devices.sort_by_key(|device| Reverse(device.last_seen));
+        Self {
+            time: meter.map(|m| m.now.to_string()),
+            counts: meter.map(DeviceCounts::new),
+            devices: devices.into_iter().take(limit).map(DeviceView::new).collect(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct DeviceView {
+    mac: Option<String>,
+    ips: Vec<IpAddr>,
+    name: Option<String>,
+    vendor: Option<String>,
+    first_seen: String,
+    last_seen: String,
+    packets_sent: u64,
+    packets_received: u64,
+    bytes_sent: u64,
+    bytes_received: u64,
+    router: bool,
+    known: Option<bool>,
+}
+
+impl DeviceView {
+    fn new(device: &DeviceSummary) -> Self {
+        Self {
+            mac: device.mac.map(|mac| mac.to_string()),
+            ips: device.ips.clone(),
+            name: device.name.clone(),
+            vendor: device.vendor.clone(),
+            first_seen: device.first_seen.to_string(),
+            last_seen: device.last_seen.to_string(),
+            packets_sent: device.packets_sent,
+            packets_received: device.packets_received,
+            bytes_sent: device.bytes_sent,
+            bytes_received: device.bytes_received,
+            router: device.router,
+            known: device.known,
+        }
+    }
+}
