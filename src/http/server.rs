@@ -190,6 +190,10 @@ impl Server {
 
     /// Takes no more requests, finishes those in hand and ends all threads; after `deadline` it no longer waits.
     pub fn stop(self, deadline: Span) {
+        self.end_within(deadline);
+    }
+
+    pub(super) fn end_within(&self, deadline: Span) {
         self.tell_stop();
         if self.finished.recv_timeout(deadline.to_std()) == Err(RecvTimeoutError::Timeout) {
             tracing::warn!(%deadline, "the http server did not end in time");
@@ -357,7 +361,9 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 fn private_directory() -> Result<PathBuf, HttpError> {
     let mut bits = [0_u8; 8];
     // systemd's runtime directory goes with the service; anywhere else a killed daemon leaves an empty directory.
-    let base = std::env::var_os("RUNTIME_DIRECTORY").map_or_else(std::env::temp_dir, PathBuf::from);
+    let runtime = std::env::var("RUNTIME_DIRECTORY").ok();
+    let first = runtime.as_deref().and_then(|list| list.split(':').next()).filter(|path| !path.is_empty());
+    let base = first.map_or_else(std::env::temp_dir, PathBuf::from);
     let failed = |path: PathBuf, source| HttpError::Socket { path, source };
     if let Err(error) = getrandom::fill(&mut bits) {
         return Err(failed(base, std::io::Error::other(error)));

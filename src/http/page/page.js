@@ -384,7 +384,7 @@ function showDevices({ time: now, counts, devices }) {
   setText($("devices-note"), counts ? `${plural(counts.active, "device")}, seen last first` : "");
   if (!devices.length) return $("devices").replaceChildren(empty("No device seen yet."));
   replaceList("devices", "Devices", table("Devices", [
-    ["Name", (d) => [d.name || "\u2013", ...(d.router ? [" ", make("span", "tag", "router")] : [])]],
+    ["Name", (d) => make("span", "", d.name || "\u2013", ...(d.router ? [" ", make("span", "tag", "router")] : []))],
     ["MAC", (d) => d.mac || "behind a router", "nowrap"],
     ["Addresses", (d) => make("span", "lines", ...(d.ips.length ? d.ips.map((ip) => make("span", "", ip)) : ["\u2013"]))],
     ["Vendor class", (d) => d.vendor || "\u2013"],
