@@ -131,6 +131,11 @@ impl Report {
         })
     }
 
+    /// Whether it has spoken.
+    pub(super) const fn has_spoken(&self) -> bool {
+        self.last.is_some()
+    }
+
     /// Packets and bytes since it last spoke, which is now.
     pub(super) fn speak(&mut self, now: Timestamp, count: u64) -> (u64, u64) {
         self.last = Some((now, count));
