@@ -362,8 +362,8 @@ fn is_host(ip: Ipv4Addr) -> bool {
     !(ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast() || ip.is_loopback())
 }
 
-/// Addresses that move between routers by design: VRRP and CARP (RFC 9568, section 7.3), HSRP (RFC 2281, section 5, and
-/// its versions 2 for IPv4 and IPv6), GLBP.
+/// Addresses that move between routers by design: VRRP and CARP (RFC 9568, section 7.3), HSRP (RFC 2281 and its
+/// version 2 for IPv4 and IPv6), GLBP.
 fn is_virtual(mac: Mac) -> bool {
     matches!(
         mac.0,
