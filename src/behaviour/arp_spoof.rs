@@ -7,6 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::binding::{Binding, Contest, GRACE, KNOWN, Manner, PUSHES, TURN};
 use super::finding::{Finding, Report, Target, real, score};
 use super::table::Table;
 use super::trial::MEMORY;
@@ -19,23 +20,9 @@ use crate::packet::{
 };
 use crate::time::{Span, Timestamp};
 
-/// Pushed claims between which the other station was active, from which on it is a conflict and no move: one may be
-/// a station that comes back with a new adapter, and RFC 5227 section 2.3 has it announce twice, but the old adapter
-/// is silent then.
-const PUSHES: u64 = 2;
-/// The same where the other was active only by answering when asked, which a WiFi extender does for a client that has
-/// just left it.
-const PUSHES_OVER_ANSWERS: u64 = 4;
-/// The two claims and the activity between them lie within this: poisoning tools repeat each 1 to 10 s, a host that
-/// takes turns with its sleep proxy takes minutes.
-const TURN: Span = Span::from_secs(60);
-/// Activity of the other station so soon after a claim was still under way: a planned failover.
-const GRACE: Span = Span::from_millis(500);
 /// How long a request makes a reply one that was asked for, unless another reply came [`GRACE`] before; hosts give up
 /// and ask again after 1 s (RFC 1122, section 2.3.2.1).
 const REQUEST_LIFE: Span = Span::from_secs(3);
-/// How long an address that was heard stays known.
-const KNOWN: Span = Span::from_secs(3_600);
 /// Requests remembered; beyond it the oldest is forgotten, and its answer looks unasked.
 const REQUESTS: usize = 128;
 /// Addresses of others that are told of one station.
@@ -57,17 +44,6 @@ impl Place {
     }
 }
 
-/// How a station says that an address is its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
-    /// Unasked: a reply without a request, or an announcement.
-    Pushed,
-    /// In a request of its own for another address. Hosts with two adapters do that for either address.
-    Asking,
-    /// As the answer to a request. Proxies, extenders and hosts with two adapters do that for others.
-    Answering,
-}
-
 /// Somebody asks who has an address. The asker is unspecified in a probe.
 #[derive(Clone, Copy, Debug)]
 struct Request {
@@ -84,37 +60,6 @@ struct Claim {
     manner: Manner,
     /// Whom it was told, where it was told to one.
     told: Option<(Mac, IpAddr)>,
-}
-
-/// A station that claims an address.
-#[derive(Clone, Copy, Debug)]
-struct Claimant {
-    mac: Mac,
-    last: Timestamp,
-    /// First and latest pushed claim of the present turn.
-    pushed: Option<(Timestamp, Timestamp)>,
-    pushes: u64,
-    /// Latest activity: (traffic or own requests, answers).
-    active: [Option<Timestamp>; 2],
-}
-
-/// An address and the two latest stations that claimed it, the earlier one first.
-#[derive(Clone, Copy, Debug)]
-struct Binding {
-    first: Claimant,
-    second: Option<Claimant>,
-    claims: u64,
-}
-
-/// Two stations use one address.
-#[derive(Clone, Copy, Debug)]
-struct Contest {
-    /// The one that does not push.
-    owner: Mac,
-    /// First of the pushed claims of the other.
-    since: Timestamp,
-    /// How many they are.
-    pushes: u64,
 }
 
 /// A station in conflict with others.
@@ -263,10 +208,10 @@ impl ArpSpoofs {
             return None;
         }
         let now = digest.time;
-        let fresh = || Binding { first: Claimant::new(claim.mac, now), second: None, claims: 0 };
+        let fresh = || Binding::new(claim.mac, now);
         let binding = self.bindings.get_or_insert(claim.place.hash(), claim.place, |b| b.worth(now), fresh);
-        let contest = binding.note(&claim, now);
-        if claim.manner == Manner::Pushed && binding.second.is_some() {
+        let contest = binding.note(claim.mac, claim.manner, now);
+        if claim.manner == Manner::Pushed && binding.is_contested() {
             self.watch_until = Some(now + TURN);
         }
         self.accuse(digest, &claim, contest?, source)
@@ -301,19 +246,18 @@ impl ArpSpoofs {
             return;
         }
         let place = Place { vlan: digest.vlan, ip: from };
-        if let Some(binding) = self.bindings.get(place.hash(), &place)
-            && let Some(claimant) = binding.claimant(digest.source)
-        {
-            claimant.active[0] = Some(digest.time);
+        if let Some(binding) = self.bindings.get(place.hash(), &place) {
+            binding.note_traffic(digest.source, digest.time);
         }
     }
 
-    /// The DHCP server gives an address to a station: it is its own now, whoever had it.
+    /// The DHCP server gives an address to a station: it is its own now, whoever had it. (A rogue server could clear a
+    /// claim so; but then it is one, and seen.)
     fn leased(&mut self, digest: &Digest, dhcp: &Dhcp) {
         let (DhcpMessage::Ack, Some(address)) = (dhcp.message, dhcp.address) else { return };
         let place = Place { vlan: digest.vlan, ip: IpAddr::V4(address) };
         if let Some(binding) = self.bindings.get(place.hash(), &place) {
-            *binding = Binding { first: Claimant::new(dhcp.client, digest.time), second: None, claims: 1 };
+            *binding = Binding::new(dhcp.client, digest.time);
         }
     }
 
@@ -337,89 +281,6 @@ impl ArpSpoofs {
             }
             None => Manner::Pushed,
         }
-    }
-}
-
-impl Claimant {
-    const fn new(mac: Mac, now: Timestamp) -> Self {
-        Self { mac, last: now, pushed: None, pushes: 0, active: [None; 2] }
-    }
-
-    fn note(&mut self, manner: Manner, now: Timestamp) {
-        self.last = now;
-        match manner {
-            Manner::Asking => self.active[0] = Some(now),
-            Manner::Answering => self.active[1] = Some(now),
-            Manner::Pushed => {
-                let first = match self.pushed {
-                    Some((first, latest)) if now.since(latest) < TURN => first,
-                    _ => {
-                        self.pushes = 0;
-                        now
-                    }
-                };
-                self.pushed = Some((first, now));
-                self.pushes += 1;
-            }
-        }
-    }
-
-    /// Whether it was active in this way within the last turn, and clearly later than `since`.
-    fn was_active(&self, way: usize, since: Timestamp, now: Timestamp) -> bool {
-        self.active[way].is_some_and(|time| time >= since + GRACE && now.since(time) < TURN)
-    }
-}
-
-impl Binding {
-    /// Notes a claim. There is a contest when a station pushes its claim again although the other was active since it
-    /// first did.
-    fn note(&mut self, claim: &Claim, now: Timestamp) -> Option<Contest> {
-        self.claims = self.claims.saturating_add(1);
-        if self.first.mac != claim.mac && self.second.is_none_or(|second| second.mac != claim.mac) {
-            // A third one takes the place of the one that was silent for longer.
-            if let Some(second) = self.second
-                && second.last > self.first.last
-            {
-                self.first = second;
-            }
-            self.second = Some(Claimant::new(claim.mac, now));
-        }
-        let claimant = self.claimant(claim.mac)?;
-        claimant.note(claim.manner, now);
-        let claimant = *claimant;
-        let other = self.other(claim.mac)?;
-        let (since, _) = claimant.pushed?;
-        let needed = if other.was_active(0, since, now) {
-            PUSHES
-        } else if other.was_active(1, since, now) {
-            PUSHES_OVER_ANSWERS
-        } else {
-            return None;
-        };
-        let conflict = claim.manner == Manner::Pushed && claimant.pushes >= needed;
-        let contest = Contest { owner: other.mac, since, pushes: claimant.pushes };
-        (conflict && !are_siblings(claim.mac, other.mac)).then_some(contest)
-    }
-
-    fn claimant(&mut self, mac: Mac) -> Option<&mut Claimant> {
-        if self.first.mac == mac {
-            Some(&mut self.first)
-        } else {
-            self.second.as_mut().filter(|c| c.mac == mac)
-        }
-    }
-
-    fn other(&self, mac: Mac) -> Option<&Claimant> {
-        if self.first.mac == mac { self.second.as_ref() } else { Some(&self.first) }
-    }
-
-    fn latest(&self) -> Timestamp {
-        self.second.map_or(self.first.last, |second| second.last.max(self.first.last))
-    }
-
-    /// What is claimed often stays; what nobody has claimed for an hour goes first.
-    fn worth(&self, now: Timestamp) -> u64 {
-        if now.since(self.latest()) < KNOWN { self.claims.min(64) } else { 0 }
     }
 }
 
@@ -501,8 +362,8 @@ fn is_host(ip: Ipv4Addr) -> bool {
     !(ip.is_unspecified() || ip.is_broadcast() || ip.is_multicast() || ip.is_loopback())
 }
 
-/// Addresses that move between routers by design: VRRP and CARP (RFC 9568, section 7.3), HSRP (RFC 2281, section 5, and
-/// its versions 2 for IPv4 and IPv6), GLBP.
+/// Addresses that move between routers by design: VRRP and CARP (RFC 9568, section 7.3), HSRP (RFC 2281 and its
+/// version 2 for IPv4 and IPv6), GLBP.
 fn is_virtual(mac: Mac) -> bool {
     matches!(
         mac.0,
@@ -512,12 +373,6 @@ fn is_virtual(mac: Mac) -> bool {
             | [0x00, 0x05, 0x73, 0xa0, 0x00..=0x0f, _]
             | [0x00, 0x07, 0xb4, 0x00, _, _]
     )
-}
-
-/// Two adapters of one device, bonded or bridged, which may answer for each other: their addresses differ in the last
-/// octet only. A spoofer who takes such an address for himself is not seen here.
-fn are_siblings(one: Mac, other: Mac) -> bool {
-    one.0[..5] == other.0[..5]
 }
 
 #[cfg(test)]

@@ -180,3 +180,107 @@ fn is_one_sided(flow: &FlowRecord) -> bool {
         && flow.to_server.payload > 0
         && flow.to_server.flags.has(TcpFlags::ACK)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{Strategy, any, prop_oneof, proptest};
+
+    use super::super::scene::{Scene, TCP, UDP, far, ip, mac, v4};
+    use super::super::{Evidence, Identity, Party};
+    use super::QUEUE;
+    use crate::flow::{EndReason, News};
+    use crate::packet::{ArpOperation, Mac};
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Flow { udp: bool, far_client: bool, hosts: (u8, u8), port: u16, news: u8 },
+        Arp { reply: bool, sender: (u8, u8), target: (u8, u8) },
+        Echo { reply: bool, hosts: (u8, u8) },
+        Wait(i64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let hosts = || (0_u8..12, 0_u8..40);
+        prop_oneof![
+            (any::<bool>(), any::<bool>(), hosts(), 0_u16..80, any::<u8>()).prop_map(
+                |(udp, far_client, hosts, port, news)| Step::Flow { udp, far_client, hosts, port, news }
+            ),
+            (any::<bool>(), hosts(), hosts()).prop_map(|(reply, sender, target)| Step::Arp {
+                reply,
+                sender,
+                target
+            }),
+            (any::<bool>(), hosts()).prop_map(|(reply, hosts)| Step::Echo { reply, hosts }),
+            (0_i64..3_000).prop_map(Step::Wait),
+        ]
+    }
+
+    fn play(steps: &[Step]) -> Vec<Evidence> {
+        let mut scene = Scene::new();
+        for step in steps {
+            match *step {
+                Step::Flow { udp, far_client, hosts, port, news } => {
+                    let client = if far_client { far(hosts.0.into()) } else { ip(hosts.0) };
+                    let flow = scene.open(if udp { UDP } else { TCP }, client, ip(hosts.1), port);
+                    match news % 5 {
+                        0 => scene.tell(News::Answered, flow),
+                        1 | 2 => scene.tell(News::Refused, flow),
+                        3 => scene.end(EndReason::Unanswered, flow),
+                        _ => {}
+                    }
+                }
+                Step::Arp { reply, sender, target } => {
+                    let operation = if reply { ArpOperation::Reply } else { ArpOperation::Request };
+                    scene.arp(operation, (mac(sender.0), v4(sender.1)), (mac(target.0), v4(target.1)));
+                }
+                Step::Echo { reply: true, hosts } => scene.echo_reply(hosts.0, hosts.1),
+                Step::Echo { reply: false, hosts } => scene.echo(hosts.0, hosts.1),
+                Step::Wait(millis) => scene.wait(millis),
+            }
+        }
+        scene.found
+    }
+
+    proptest! {
+        // The scene checks each finding.
+        #[test]
+        fn the_same_traffic_gives_the_same_findings(steps in proptest::collection::vec(step(), 1..400)) {
+            assert_eq!(play(&steps), play(&steps));
+        }
+    }
+
+    #[test]
+    fn what_is_not_fetched_is_dropped_and_counted() {
+        let mut scene = Scene::new();
+        let steps: Vec<_> = (0..40).map(|port| scene.open(TCP, ip(66), ip(10), port)).collect();
+        let behaviours = &mut scene.behaviours;
+        for n in 0..1_000 {
+            for flow in &steps {
+                let mut flow = *flow;
+                flow.client.ip = far(n);
+                for news in [News::Opened, News::Refused] {
+                    behaviours.handle_flow(&crate::flow::FlowEvent { news, time: flow.first, flow });
+                }
+            }
+        }
+        assert!(behaviours.dropped() > 1_000);
+        let resolve = |_: &Identity| Party::default();
+        assert_eq!(std::iter::from_fn(|| behaviours.poll_evidence(resolve)).count(), QUEUE);
+    }
+
+    #[test]
+    fn a_jump_of_the_clock_forgets_what_was_counted() {
+        let mut scene = Scene::new();
+        for port in 0..14 {
+            let flow = scene.open(TCP, ip(66), ip(10), port);
+            scene.refuse(flow);
+        }
+        scene.announce(Mac([2, 0, 0, 0, 9, 9]), 10);
+        scene.behaviours.restart();
+        for port in 14..28 {
+            let flow = scene.open(TCP, ip(66), ip(10), port);
+            scene.refuse(flow);
+        }
+        scene.expect_nothing();
+    }
+}

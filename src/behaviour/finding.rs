@@ -131,6 +131,11 @@ impl Report {
         })
     }
 
+    /// Whether it has spoken.
+    pub(super) const fn has_spoken(&self) -> bool {
+        self.last.is_some()
+    }
+
     /// Packets and bytes since it last spoke, which is now.
     pub(super) fn speak(&mut self, now: Timestamp, count: u64) -> (u64, u64) {
         self.last = Some((now, count));
@@ -141,8 +146,8 @@ impl Report {
 /// Score of a count over its threshold: at the threshold 0.8, for four powers of ten, and one more for each tenfold.
 ///
 /// The ratio of the sequential test itself would be far larger (4 for each failure, 10^9 for fifteen), but failures
-/// of one host have common causes (a dead server, a lost uplink) and are not independent; four powers of ten are what
-/// the thresholds are chosen for: less than one in a year of host-hours.
+/// of one host have common causes (a dead server, a lost uplink) and are not independent. Four powers of ten are a
+/// choice that puts a finding at its threshold level with a device window that is one in ten thousand.
 pub(super) fn score(count: u64, threshold: u64) -> f64 {
     let over = real(count) / real(threshold.max(1));
     (0.8 + 0.2 * over.max(1.0).log10()).min(1.0)

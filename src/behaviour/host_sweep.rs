@@ -21,6 +21,14 @@ pub(super) const FAILED_HOSTS: u64 = 25;
 const BURST_HOSTS: u64 = 10;
 /// The length of a burst: a sweep of a /24 takes 2 to 10 seconds with the usual tools.
 const BURST: Span = Span::from_secs(10);
+/// Hosts pinged in a [`BURST`] from which on it may be a sweep of a segment where most addresses are in use; it takes
+/// more than the phones whose presence a home automation pings.
+const PINGED_HOSTS: u64 = 15;
+/// Natural logarithms of the weights of a ping without and with an answer there: a monitor is answered by 0.9 of the
+/// hosts it knows, a sweep of a densely used segment by 0.6.
+const PING_WEIGHTS: [f64; 2] = [1.386, -0.405];
+/// Logarithm of the bound that their sum must pass: 99, as in [`EXCESS`].
+const PING_BOUND: f64 = 4.595;
 /// Silent or refused hosts where these say little (UDP, web): a lost uplink or a broken IPv6 makes a browser fail on
 /// dozens of hosts in minutes, but not on so many without one success.
 const SILENT_HOSTS: u64 = 100;
@@ -71,7 +79,9 @@ struct Sweep {
     report: Report,
 }
 
-/// Hosts that try others. Holds a fixed number of them (3.4 kB each, taken at first use), see
+const _: () = assert!(size_of::<Sweep>() <= 3_200, "the memory per host is a promise");
+
+/// Hosts that try others. Holds a fixed number of them (3.2 kB each, taken at first use), see
 /// [`super::table::Table`] for who makes room.
 #[derive(Debug)]
 pub(super) struct HostSweeps {
@@ -118,6 +128,7 @@ impl HostSweeps {
             let fresh = || Sweep::new(source, now);
             let sweep =
                 self.sources.get_or_insert(actor.hash(), actor, |sweep| sweep.hosts.worth(now), fresh);
+            sweep.source = source;
             sweep.open(host, now, silence, [flow.to_server.packets, flow.to_server.bytes]);
             sweep.hosts.expire(now, believable);
             return sweep.judge(now);
@@ -127,9 +138,9 @@ impl HostSweeps {
             News::Answered => sweep.hosts.answer(&host),
             News::Refused => {
                 sweep.report.note(flow.to_client.packets, flow.to_client.bytes);
-                sweep.hosts.refuse(&host, silence);
+                sweep.hosts.refuse(&host, silence, now);
             }
-            News::Ended(EndReason::Unanswered) if believable => sweep.hosts.refuse(&host, silence),
+            News::Ended(EndReason::Unanswered) if believable => sweep.hosts.refuse(&host, silence, now),
             News::Opened | News::Ended(_) => return None,
         }
         sweep.judge(now)
@@ -138,8 +149,10 @@ impl HostSweeps {
     /// Takes up what waited too long; bounded by the capacity.
     pub(super) fn handle_time(&mut self, now: Timestamp, believable: bool, found: &mut impl FnMut(Finding)) {
         for (_, sweep) in self.sources.iter_mut() {
-            sweep.hosts.expire(now, believable);
-            if let Some(finding) = sweep.judge(now) {
+            let news = sweep.hosts.expire(now, believable);
+            if (news || sweep.report.has_spoken())
+                && let Some(finding) = sweep.judge(now)
+            {
                 found(finding);
             }
         }
@@ -169,6 +182,7 @@ impl HostSweeps {
         let now = digest.time;
         let fresh = || Sweep::new(source, now);
         let sweep = self.sources.get_or_insert(actor.hash(), actor, |sweep| sweep.hosts.worth(now), fresh);
+        sweep.source = source;
         sweep.open(host, now, Silence::Tells, [1, u64::from(digest.wire_len)]);
         sweep.judge(now)
     }
@@ -206,9 +220,8 @@ fn probe(digest: &Digest) -> Option<Probe> {
         Network::Ip(ip) => {
             let Transport::Icmp(icmp) = &ip.transport else { return None };
             match icmp.kind {
-                IcmpKind::EchoRequest(_)
-                    if !digest.destination.is_group() && !ip.destination.is_multicast() =>
-                {
+                // Broadcast is no exception: who sweeps a segment pings its first and last address too.
+                IcmpKind::EchoRequest(_) if !ip.destination.is_multicast() => {
                     ask(ip.destination, Service::ECHO)
                 }
                 IcmpKind::EchoReply(_) => Some(Probe::Answer(ip.source, Service::ECHO)),
@@ -261,7 +274,7 @@ impl Sweep {
         Some(Finding {
             kind: Kind::HostSweep,
             time: now,
-            since: self.hosts.began(),
+            since: self.hosts.since(),
             subject: self.source,
             targets: self.targets(),
             target_count: count,
@@ -282,13 +295,30 @@ impl Sweep {
         if silent >= SILENT_HOSTS && silent >= answered + EXCESS {
             return Some((failed + silent, SILENT_HOSTS, answered));
         }
-        if failed < BURST_HOSTS {
+        // Few have failed in all: no need to look at the latest.
+        if failed < EXCESS {
             return None;
         }
-        let lately = now - BURST;
-        let failed = self.hosts.recent_count(Outcome::Failed, lately);
-        let answered = self.hosts.recent_count(Outcome::Answered, lately);
-        (failed >= BURST_HOSTS && failed >= answered + EXCESS).then_some((failed, BURST_HOSTS, answered))
+        let lately = |outcome| self.hosts.recent_count(outcome, now - BURST, |_| true);
+        let (failed, answered) = (lately(Outcome::Failed), lately(Outcome::Answered));
+        if failed >= BURST_HOSTS && failed >= answered + EXCESS {
+            return Some((failed, BURST_HOSTS, answered));
+        }
+        self.pinged(now)
+    }
+
+    /// The sequential test with the rates of a segment where most addresses are in use.
+    fn pinged(&self, now: Timestamp) -> Option<(u64, u64, u64)> {
+        let pinged = |host: &Host| host.service == Service::ECHO;
+        let lately = |outcome| self.hosts.recent_count(outcome, now - BURST, pinged);
+        let (failed, answered) = (lately(Outcome::Failed), lately(Outcome::Answered));
+        let [without, with] = PING_WEIGHTS;
+        let passes = |failed| real(failed) * without + real(answered) * with >= PING_BOUND;
+        if failed + answered < PINGED_HOSTS || !passes(failed) {
+            return None;
+        }
+        let needed = (1..failed).find(|&fewer| passes(fewer)).unwrap_or(failed);
+        Some((failed, needed, answered))
     }
 
     /// Failed hosts in sight, latest first.
@@ -331,7 +361,7 @@ impl Sweep {
             p99,
             contribution,
         };
-        let seconds = now.since(self.hosts.began()).as_secs_f64();
+        let seconds = now.since(self.hosts.since()).as_secs_f64();
         let mut reasons = vec![
             reason("failed_hosts", real(count), "hosts", Some(real(threshold)), 0.7),
             reason("answered_hosts", real(answered), "hosts", None, 0.2),
@@ -396,6 +426,36 @@ mod tests {
         let evidence = scene.expect(Kind::HostSweep);
         assert!(seconds(evidence) < 5);
         assert_eq!(evidence.peers[0].protocol, Some(Protocol::Icmp));
+    }
+
+    #[test]
+    fn ping_sweeps_of_a_densely_used_segment_are_found() {
+        let mut scene = Scene::new();
+        for host in 100..120 {
+            scene.echo(SWEEPER, host);
+            if host % 5 < 3 {
+                scene.echo_reply(host, SWEEPER);
+            }
+            scene.wait(100);
+        }
+        scene.wait(2_000);
+        let evidence = scene.expect(Kind::HostSweep);
+        assert!(seconds(evidence) < 5 && evidence.confidence < 0.5);
+    }
+
+    #[test]
+    fn pinging_phones_of_which_half_sleep_is_no_sweep() {
+        let mut scene = Scene::new();
+        for _ in 0..100 {
+            for host in 10..22 {
+                scene.echo(5, host);
+                if host % 2 == 0 {
+                    scene.echo_reply(host, 5);
+                }
+            }
+            scene.wait(30_000);
+        }
+        scene.expect_nothing();
     }
 
     #[test]

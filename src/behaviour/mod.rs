@@ -6,10 +6,11 @@
 //! | `host_sweep` | `host_sweep.rs` | one host tries many others, mostly in vain |
 //! | `arp_spoof` | `arp_spoof.rs` | a station pushes its claim to an address that another uses |
 //!
-//! What they share: `trial` (tries and their outcomes), `table` (bounded state that a flood cannot sweep out), `finding`
-//! (from addresses to evidence, and when to speak again).
+//! What they share: `trial` (tries and their outcomes), `binding` (who claims an address), `table` (bounded state that
+//! a flood cannot sweep out), `finding` (from addresses to evidence, and when to speak again).
 
 mod arp_spoof;
+mod binding;
 mod detectors;
 mod evidence;
 mod finding;
@@ -34,16 +35,16 @@ use crate::flow::Endpoint;
 /// has gathered least evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Pairs of hosts of which one tries ports of the other: 1.8 kB each.
+    /// Pairs of hosts of which one tries ports of the other: 2.2 kB each.
     pub pair_capacity: usize,
-    /// Hosts that try others: 3.4 kB each.
+    /// Hosts that try others: 3.2 kB each.
     pub source_capacity: usize,
     /// Addresses whose claims are followed: 0.2 kB each.
     pub address_capacity: usize,
 }
 
 impl Default for Config {
-    /// 512 pairs, 256 hosts and 2,048 addresses: 2.2 MB when all are in use.
+    /// 512 pairs, 256 hosts and 2,048 addresses: 2.4 MB when all are in use.
     fn default() -> Self {
         Self { pair_capacity: 512, source_capacity: 256, address_capacity: 2_048 }
     }

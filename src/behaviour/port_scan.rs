@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use super::finding::{Actor, Finding, Report, Target, failed_share, real, score};
-use super::trial::{EXCESS, Outcome, Silence, Trials, Tried};
+use super::trial::{EXCESS, Silence, Trials, Tried};
 use super::{Identity, Kind, Protocol, Reason};
 use crate::bounded::scramble;
 use crate::feature::{address_hash, port_hash};
@@ -22,6 +22,9 @@ const SILENT_PORTS: u64 = 50;
 /// Refused UDP ports from which on the silence of others counts as failure: hosts send an ICMP error to a few
 /// probes only and then about one a second (RFC 1812, section 4.3.2.8; Linux `icmp_ratelimit`).
 const REFUSED_UDP: u64 = 3;
+/// TCP ports of one target that wait for an answer at once from which on they count as failed already: a client that
+/// opens many connections opens them to few ports, and waits for one before it tries the next.
+const IN_FLIGHT: u64 = 32;
 /// Ports of UDP traceroute: from the base port of traceroute(8), 30 hops of 3 probes and 10 to spare.
 const TRACEROUTE: std::ops::RangeInclusive<u16> = 33_434..=33_534;
 const TCP: u8 = 6;
@@ -56,7 +59,9 @@ struct Pair {
     report: Report,
 }
 
-/// Pairs of hosts of which one tries ports of the other. Holds a fixed number of pairs (1.8 kB each, taken at first
+const _: () = assert!(size_of::<Pair>() <= 2_200, "the memory per pair is a promise");
+
+/// Pairs of hosts of which one tries ports of the other. Holds a fixed number of pairs (2.2 kB each, taken at first
 /// use), see [`super::table::Table`] for who makes room.
 #[derive(Debug)]
 pub(super) struct PortScans {
@@ -84,6 +89,7 @@ impl PortScans {
         if event.news == News::Opened {
             let fresh = || Pair::new(source, Identity::from(&flow.server), now);
             let pair = self.pairs.get_or_insert(hash, key, |pair| pair.ports.worth(now), fresh);
+            pair.source = source;
             pair.open(port, flow, silence, now);
             pair.ports.expire(now, believable);
             return pair.judge(now);
@@ -91,8 +97,8 @@ impl PortScans {
         let pair = self.pairs.get(hash, &key)?;
         match event.news {
             News::Answered => pair.ports.answer(&port),
-            News::Refused => pair.refuse(port, flow),
-            News::Ended(EndReason::Unanswered) if believable => pair.ports.refuse(&port, silence),
+            News::Refused => pair.refuse(port, flow, now),
+            News::Ended(EndReason::Unanswered) if believable => pair.ports.refuse(&port, silence, now),
             News::Opened | News::Ended(_) => return None,
         }
         pair.judge(now)
@@ -101,8 +107,10 @@ impl PortScans {
     /// Takes up what waited too long; bounded by the capacity.
     pub(super) fn handle_time(&mut self, now: Timestamp, believable: bool, found: &mut impl FnMut(Finding)) {
         for (_, pair) in self.pairs.iter_mut() {
-            pair.ports.expire(now, believable);
-            if let Some(finding) = pair.judge(now) {
+            let news = pair.ports.expire(now, believable);
+            if (news || pair.report.has_spoken())
+                && let Some(finding) = pair.judge(now)
+            {
                 found(finding);
             }
         }
@@ -151,21 +159,23 @@ impl Pair {
         }
     }
 
-    fn refuse(&mut self, port: Port, flow: &FlowRecord) {
+    fn refuse(&mut self, port: Port, flow: &FlowRecord, now: Timestamp) {
         self.report.note(flow.to_client.packets, flow.to_client.bytes);
         if port.protocol == UDP {
             self.refused_udp += 1;
         }
-        self.ports.refuse(&port, Silence::Tells);
+        self.ports.refuse(&port, Silence::Tells, now);
     }
 
     fn judge(&mut self, now: Timestamp) -> Option<Finding> {
         let (failed, silent, answered) = (self.ports.failed(), self.ports.silent(), self.ports.answered());
         let all = failed + silent;
         let by_failures = if self.refused_udp >= REFUSED_UDP { all } else { failed };
+        let in_flight = self.ports.in_flight();
         let (count, threshold) = match by_failures {
             count if count >= FAILED_PORTS => (count, FAILED_PORTS),
             _ if silent >= SILENT_PORTS => (all, SILENT_PORTS),
+            count if in_flight >= IN_FLIGHT => (count + in_flight, FAILED_PORTS),
             _ => return None,
         };
         if count < answered + EXCESS || !self.report.is_due(now, count) {
@@ -175,11 +185,11 @@ impl Pair {
         Some(Finding {
             kind: Kind::PortScan,
             time: now,
-            since: self.ports.began(),
+            since: self.ports.since(),
             subject: self.source,
             targets: vec![self.target()],
             target_count: 1,
-            reasons: self.reasons(now, count, threshold, answered),
+            reasons: self.reasons(now, [count, threshold, answered, in_flight]),
             packets,
             bytes,
             score: score(count, threshold),
@@ -192,7 +202,7 @@ impl Pair {
         Target { identity: self.target, port: None, protocol }
     }
 
-    fn reasons(&self, now: Timestamp, count: u64, threshold: u64, answered: u64) -> Vec<Reason> {
+    fn reasons(&self, now: Timestamp, [count, threshold, answered, in_flight]: [u64; 4]) -> Vec<Reason> {
         let reason = |feature, value, unit, p99, contribution| Reason {
             feature,
             value,
@@ -201,15 +211,14 @@ impl Pair {
             p99,
             contribution,
         };
-        let seconds = now.since(self.ports.began()).as_secs_f64();
-        let pending = self.ports.recent_count(Outcome::Pending, Timestamp::from_nanos(i64::MIN));
+        let seconds = now.since(self.ports.since()).as_secs_f64();
         let mut reasons = vec![
             reason("failed_ports", real(count), "ports", Some(real(threshold)), 0.7),
             reason("answered_ports", real(answered), "ports", None, 0.2),
             reason("scan_duration", seconds, "seconds", None, 0.05),
         ];
-        if pending > 0 {
-            reasons.push(reason("pending_ports", real(pending), "ports", None, 0.05));
+        if in_flight > 0 {
+            reasons.push(reason("pending_ports", real(in_flight), "ports", Some(real(IN_FLIGHT)), 0.05));
         }
         reasons
     }

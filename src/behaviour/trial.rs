@@ -26,6 +26,11 @@ pub(super) const EXCESS: u64 = 4;
 /// Things in sight at once.
 const SLOTS: usize = 64;
 
+/// Bitmaps in which what is pushed out of sight grows old, one after the other.
+const CROWDS: usize = 3;
+/// How long each of them is the youngest: the oldest is then at least [`PATIENCE`] old.
+const CROWD_TURN: Span = Span::from_nanos(PATIENCE.as_nanos() / 2);
+
 /// A thing that can be tried. Two that are the same are counted once.
 pub(super) trait Tried: Copy {
     fn same(&self, other: &Self) -> bool;
@@ -65,7 +70,7 @@ struct Trial<T> {
 /// Distinct things that one host tried, and their outcomes.
 ///
 /// The latest 64 are in sight one by one. What is pushed out of sight before its outcome is known (more than 64 tries
-/// within [`PATIENCE`]) waits in a bitmap and counts as failed after it. Counts are linear counters of 1,024 bits, good
+/// within [`PATIENCE`]) waits in a bitmap and counts as failed after that, at most half as much later. Counts are linear counters of 1,024 bits, good
 /// to 3 % at a thousand; they end at 7,098.
 #[derive(Clone, Debug)]
 pub(super) struct Trials<T> {
@@ -76,10 +81,12 @@ pub(super) struct Trials<T> {
     forgiven: u64,
     silent: Distinct<16>,
     answered: Distinct<16>,
-    crowd: [Distinct<16>; 2],
+    crowd: [Distinct<16>; CROWDS],
     crowd_turned: Timestamp,
     began: Timestamp,
     renewed: Timestamp,
+    /// When the first of the failed ones was tried.
+    first_failed: Option<Timestamp>,
 }
 
 impl<T: Tried> Trials<T> {
@@ -91,10 +98,11 @@ impl<T: Tried> Trials<T> {
             forgiven: 0,
             silent: Distinct::EMPTY,
             answered: Distinct::EMPTY,
-            crowd: [Distinct::EMPTY; 2],
+            crowd: [Distinct::EMPTY; CROWDS],
             crowd_turned: now,
             began: now,
             renewed: now,
+            first_failed: None,
         }
     }
 
@@ -126,7 +134,9 @@ impl<T: Tried> Trials<T> {
     }
 
     /// It was refused.
-    pub(super) fn refuse(&mut self, object: &T, silence: Silence) {
+    pub(super) fn refuse(&mut self, object: &T, silence: Silence, now: Timestamp) {
+        let tried = self.position(object).and_then(|at| self.slots[at]).map_or(now, |trial| trial.time);
+        self.first_failed.get_or_insert(tried);
         match silence {
             Silence::Tells => {
                 self.failed.insert(object.hash());
@@ -140,8 +150,9 @@ impl<T: Tried> Trials<T> {
     }
 
     /// Takes up what waited too long. Where the tap sees one direction only (`believable` is false), silence says
-    /// nothing, and such tries are forgotten.
-    pub(super) fn expire(&mut self, now: Timestamp, believable: bool) {
+    /// nothing, and such tries are forgotten. Says whether anything may have failed.
+    pub(super) fn expire(&mut self, now: Timestamp, believable: bool) -> bool {
+        let before = self.pending;
         if self.pending > 0 {
             for slot in &mut self.slots {
                 let Some(trial) = slot else { continue };
@@ -149,6 +160,10 @@ impl<T: Tried> Trials<T> {
                     continue;
                 }
                 self.pending -= 1;
+                if believable {
+                    let first = self.first_failed.get_or_insert(trial.time);
+                    *first = trial.time.min(*first);
+                }
                 match trial.silence {
                     _ if !believable => *slot = None,
                     Silence::Tells => {
@@ -162,9 +177,8 @@ impl<T: Tried> Trials<T> {
                 }
             }
         }
-        if now.since(self.crowd_turned) >= PATIENCE {
-            self.turn_crowd(now, believable);
-        }
+        let turned = now.since(self.crowd_turned) >= CROWD_TURN && self.turn_crowd(now, believable);
+        turned || self.pending < before
     }
 
     /// Whether nothing new was tried for [`MEMORY`], or it has gone on for half an hour.
@@ -172,8 +186,15 @@ impl<T: Tried> Trials<T> {
         now.since(self.renewed) >= MEMORY || now.since(self.began) >= EPISODE
     }
 
-    pub(super) fn began(&self) -> Timestamp {
-        self.began
+    /// When the first of what failed was tried.
+    pub(super) fn since(&self) -> Timestamp {
+        self.first_failed.unwrap_or(self.began)
+    }
+
+    /// What waits for its outcome and will fail by silence alone.
+    pub(super) fn in_flight(&self) -> u64 {
+        let waits = |trial: &&Trial<T>| trial.outcome == Outcome::Pending && trial.silence == Silence::Tells;
+        u64::try_from(self.slots.iter().flatten().filter(waits).count()).unwrap_or(0)
     }
 
     pub(super) fn failed(&self) -> u64 {
@@ -211,9 +232,10 @@ impl<T: Tried> Trials<T> {
         found.into_iter().map(|(_, object)| object)
     }
 
-    /// How many those are.
-    pub(super) fn recent_count(&self, outcome: Outcome, since: Timestamp) -> u64 {
-        let wanted = |trial: &&Trial<T>| trial.outcome == outcome && trial.time >= since;
+    /// How many things of a sort those are.
+    pub(super) fn recent_count(&self, outcome: Outcome, since: Timestamp, sort: impl Fn(&T) -> bool) -> u64 {
+        let wanted =
+            |trial: &&Trial<T>| trial.outcome == outcome && trial.time >= since && sort(&trial.object);
         u64::try_from(self.slots.iter().flatten().filter(wanted).count()).unwrap_or(0)
     }
 
@@ -251,13 +273,20 @@ impl<T: Tried> Trials<T> {
         least.map_or(0, |(at, _)| at)
     }
 
-    /// What was pushed out of sight waits for one to two times [`PATIENCE`].
-    fn turn_crowd(&mut self, now: Timestamp, believable: bool) {
-        self.crowd_turned = now;
-        let [young, old] = &mut self.crowd;
-        if believable && !old.is_empty() {
-            self.failed.merge(old);
+    /// Lets what was pushed out of sight grow older. Says whether some of it has failed.
+    fn turn_crowd(&mut self, now: Timestamp, believable: bool) -> bool {
+        if self.crowd.iter().all(Distinct::is_empty) {
+            return false;
         }
-        *old = std::mem::take(young);
+        let tried = now - PATIENCE - CROWD_TURN;
+        self.crowd_turned = now;
+        self.crowd.rotate_right(1);
+        let oldest = std::mem::take(&mut self.crowd[0]);
+        let failed = believable && !oldest.is_empty();
+        if failed {
+            self.failed.merge(&oldest);
+            self.first_failed.get_or_insert(tried.max(self.began));
+        }
+        failed
     }
 }

@@ -32,7 +32,7 @@ pub fn port_hash(protocol: u8, port: u16) -> u64 {
     scramble(u64::from(protocol) << 16 | u64::from(port))
 }
 
-/// A DNS name without regard to case: FNV-1a (RFC 9923), then mixed.
+/// A DNS name without regard to case: FNV-1a (Fowler, Noll, Vo), then mixed.
 #[must_use]
 pub fn name_hash(name: &str) -> u64 {
     let folded = name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
