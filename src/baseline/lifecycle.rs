@@ -239,6 +239,11 @@ impl Baseline {
         self.untracked
     }
 
+    /// Devices that came after learning, in the order of their keys.
+    pub fn strangers(&self) -> impl Iterator<Item = DeviceKey> {
+        self.devices.iter().filter(|(_, s)| matches!(s, Standing::New { .. })).map(|(&key, _)| key)
+    }
+
     /// What is remembered of a device.
     #[must_use]
     pub fn standing(&self, key: DeviceKey) -> Option<Standing> {

@@ -313,14 +313,6 @@ impl Suspect {
         let (packets, bytes) = self.report.speak(now, self.claims);
         let addresses = u64::try_from(self.conflicts.len()).unwrap_or(0);
         let targets = self.targets();
-        let reason = |feature, value, unit, p99, contribution| Reason {
-            feature,
-            value,
-            unit,
-            median: None,
-            p99,
-            contribution,
-        };
         Finding {
             kind: Kind::ArpSpoof,
             time: now,
@@ -329,8 +321,8 @@ impl Suspect {
             target_count: u64::try_from(targets.len()).unwrap_or(0),
             targets,
             reasons: vec![
-                reason("conflicting_claims", real(self.claims), "claims", Some(real(PUSHES)), 0.6),
-                reason("claimed_addresses", real(addresses), "addresses", Some(1.0), 0.4),
+                Reason::counted("conflicting_claims", real(self.claims), "claims", Some(real(PUSHES)), 0.6),
+                Reason::counted("claimed_addresses", real(addresses), "addresses", Some(1.0), 0.4),
             ],
             packets,
             bytes,
@@ -421,7 +413,7 @@ mod tests {
             assert_eq!((evidence.peers[0].mac, evidence.peers[0].ip), (Some(mac(VICTIM)), Some(ip(VICTIM))));
             assert_eq!(evidence.peers[0].protocol, Some(Protocol::Arp));
             let both = &scene.found[1];
-            assert_eq!((both.reasons[1].feature, both.reasons[1].value), ("claimed_addresses", 2.0));
+            assert_eq!((both.reasons[1].feature.as_ref(), both.reasons[1].value), ("claimed_addresses", 2.0));
             assert_eq!(both.peers.len(), 2);
             assert!(both.score > evidence.score && both.confidence > evidence.confidence);
         }

@@ -112,3 +112,24 @@ pub struct Reason {
     /// Share of the finding that this observation carries; those of one finding add up to at most 1.
     pub contribution: f64,
 }
+
+impl Reason {
+    /// An observation of a detector that needs no baseline, with the limit that it is held against.
+    #[must_use]
+    pub const fn counted(
+        feature: &'static str,
+        value: f64,
+        unit: &'static str,
+        limit: Option<f64>,
+        contribution: f64,
+    ) -> Self {
+        Self {
+            feature: Cow::Borrowed(feature),
+            value,
+            unit: Cow::Borrowed(unit),
+            median: None,
+            p99: limit,
+            contribution,
+        }
+    }
+}

@@ -353,23 +353,15 @@ impl Sweep {
         service: Service,
         [count, threshold, answered]: [u64; 3],
     ) -> Vec<Reason> {
-        let reason = |feature, value, unit, p99, contribution| Reason {
-            feature,
-            value,
-            unit,
-            median: None,
-            p99,
-            contribution,
-        };
         let seconds = now.since(self.hosts.since()).as_secs_f64();
         let mut reasons = vec![
-            reason("failed_hosts", real(count), "hosts", Some(real(threshold)), 0.7),
-            reason("answered_hosts", real(answered), "hosts", None, 0.2),
+            Reason::counted("failed_hosts", real(count), "hosts", Some(real(threshold)), 0.7),
+            Reason::counted("answered_hosts", real(answered), "hosts", None, 0.2),
         ];
         if service.port != 0 {
-            reasons.push(reason("swept_port", f64::from(service.port), "port", None, 0.05));
+            reasons.push(Reason::counted("swept_port", f64::from(service.port), "port", None, 0.05));
         }
-        reasons.push(reason("sweep_duration", seconds, "seconds", None, 0.05));
+        reasons.push(Reason::counted("sweep_duration", seconds, "seconds", None, 0.05));
         reasons
     }
 }

@@ -203,22 +203,20 @@ impl Pair {
     }
 
     fn reasons(&self, now: Timestamp, [count, threshold, answered, in_flight]: [u64; 4]) -> Vec<Reason> {
-        let reason = |feature, value, unit, p99, contribution| Reason {
-            feature,
-            value,
-            unit,
-            median: None,
-            p99,
-            contribution,
-        };
         let seconds = now.since(self.ports.since()).as_secs_f64();
         let mut reasons = vec![
-            reason("failed_ports", real(count), "ports", Some(real(threshold)), 0.7),
-            reason("answered_ports", real(answered), "ports", None, 0.2),
-            reason("scan_duration", seconds, "seconds", None, 0.05),
+            Reason::counted("failed_ports", real(count), "ports", Some(real(threshold)), 0.7),
+            Reason::counted("answered_ports", real(answered), "ports", None, 0.2),
+            Reason::counted("scan_duration", seconds, "seconds", None, 0.05),
         ];
         if in_flight > 0 {
-            reasons.push(reason("pending_ports", real(in_flight), "ports", Some(real(IN_FLIGHT)), 0.05));
+            reasons.push(Reason::counted(
+                "pending_ports",
+                real(in_flight),
+                "ports",
+                Some(real(IN_FLIGHT)),
+                0.05,
+            ));
         }
         reasons
     }
@@ -265,7 +263,10 @@ mod tests {
                 (Some(ip(TARGET)), Some(Protocol::Tcp))
             );
             let reason = &evidence.reasons[0];
-            assert_eq!((reason.feature, reason.unit, reason.p99), ("failed_ports", "ports", Some(15.0)));
+            assert_eq!(
+                (reason.feature.as_ref(), reason.unit.as_ref(), reason.p99),
+                ("failed_ports", "ports", Some(15.0))
+            );
             assert!((reason.value - 15.0).abs() < 1.0 && (0.8..0.81).contains(&evidence.score));
         }
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::capture::SourceCounters;
+use crate::flow::DeviceKey;
 use crate::packet::Mac;
 use crate::time::{Span, Timestamp};
 
@@ -171,6 +172,8 @@ pub struct JudgeStatus {
     pub baseline: BaselineStatus,
     /// The model in use; none before one was trained.
     pub model: Option<ModelStatus>,
+    /// Why no model judges ("12 of 64 windows that it needs"); none where one does.
+    pub no_model: Option<String>,
     /// Device windows judged since start.
     pub windows: u64,
     /// Device windows whose score reached the threshold.
@@ -179,6 +182,8 @@ pub struct JudgeStatus {
     pub alerts: AlertCounts,
     /// The highest severity of what is open now; none when nothing is open.
     pub threat: Option<crate::alert::Severity>,
+    /// Devices seen since the baseline was learned that it does not know.
+    pub strangers: Vec<DeviceKey>,
 }
 
 /// The life of a baseline.
@@ -226,8 +231,6 @@ impl BaselinePhase {
 pub struct ModelStatus {
     /// Name and version, such as `isolation_forest-1`.
     pub id: String,
-    /// Whether it judges, or why not ("12 of 64 windows that it needs").
-    pub state: String,
     /// When training ended, on the capture's clock.
     pub trained_at: Timestamp,
     /// Windows it was fitted on.

@@ -430,7 +430,7 @@ pub(crate) fn stranger(station: &mut Station) {
 }
 
 /// A connection that is kept, and made anew when it ends.
-fn always(pause: (Span, Span), visits: impl FnMut(&mut Chance) -> Vec<Visit> + 'static) -> Caller {
+fn always(pause: (Span, Span), visits: impl FnMut(&mut Chance) -> Vec<Visit> + Send + 'static) -> Caller {
     Caller::new(Habit { first: pause, every: pause, visits: Box::new(visits) })
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Statistics {
     devices: Option<DeviceCounts>,
     baseline: Option<BaselineView>,
     model: Option<ModelView>,
+    /// Why no model judges; null where one does.
+    no_model: Option<String>,
     windows: Option<WindowsView>,
     alerts: Option<AlertsView>,
     threat: Option<&'static str>,
@@ -58,6 +60,7 @@ impl Statistics {
             devices: meter.map(DeviceCounts::new),
             baseline: judge.map(|j| BaselineView::new(&j.baseline)),
             model: judge.and_then(|j| j.model.as_ref()).map(ModelView::new),
+            no_model: judge.and_then(|j| j.no_model.clone()),
             windows: judge.map(WindowsView::new),
             alerts: judge.map(AlertsView::new),
             threat: judge.and_then(|j| j.threat).map(|severity| severity.word()),
@@ -282,6 +285,8 @@ impl DeviceCounts {
 pub(super) struct MlAnswer {
     baseline: Option<BaselineView>,
     model: Option<ModelView>,
+    /// Why no model judges; null where one does.
+    no_model: Option<String>,
     windows: Option<WindowsView>,
 }
 
@@ -290,6 +295,7 @@ impl MlAnswer {
         Self {
             baseline: judge.map(|j| BaselineView::new(&j.baseline)),
             model: judge.and_then(|j| j.model.as_ref()).map(ModelView::new),
+            no_model: judge.and_then(|j| j.no_model.clone()),
             windows: judge.map(WindowsView::new),
         }
     }
@@ -326,7 +332,6 @@ impl BaselineView {
 #[derive(Debug, Serialize)]
 struct ModelView {
     id: String,
-    state: String,
     trained_at: String,
     trained_on_windows: u64,
     held_out_windows: u64,
@@ -338,7 +343,6 @@ impl ModelView {
     fn new(model: &ModelStatus) -> Self {
         Self {
             id: model.id.clone(),
-            state: model.state.clone(),
             trained_at: model.trained_at.to_string(),
             trained_on_windows: model.trained_on,
             held_out_windows: model.held_out,

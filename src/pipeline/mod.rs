@@ -1,1 +1,14 @@
-//! Composes the data plane: the meter turns frames into observations, the judge turns observations into alerts.
+//! Composes the data plane: [`Meter`] turns frames into observations, [`Judge`] turns observations into alerts.
+//!
+//! The cut between the two is where the daemon cuts its threads: what crosses it is small, owned and rare. `replay`
+//! runs both in one thread; the alerts are the same.
+
+mod counts;
+mod judge;
+mod meter;
+mod observation;
+
+pub use counts::{Counts, Rate, Rates};
+pub use judge::{Judge, JudgeConfig, NoModel, Verdicts};
+pub use meter::{Meter, MeterConfig};
+pub use observation::{Observation, Sighting, WindowSeen};

@@ -48,7 +48,7 @@ pub(crate) struct Visit {
 }
 
 /// Makes the visits of one occasion.
-pub(crate) type Occasion = Box<dyn FnMut(&mut Chance) -> Vec<Visit>>;
+pub(crate) type Occasion = Box<dyn FnMut(&mut Chance) -> Vec<Visit> + Send>;
 
 /// When and whom to visit.
 pub(crate) struct Habit {

@@ -29,7 +29,7 @@ use super::port::Port;
 use crate::time::Timestamp;
 
 /// A program of a station.
-pub(crate) trait App {
+pub(crate) trait App: Send {
     /// Does what is due. Called whenever anything happened on the station; the answer is when it wants to be called at
     /// the latest, if it waits for a time.
     fn run(&mut self, host: &mut Host<'_>) -> Option<Timestamp>;

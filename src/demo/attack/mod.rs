@@ -107,7 +107,7 @@ impl Stage<'_> {
 }
 
 /// One attack.
-trait Scenario {
+trait Scenario: Send {
     /// Who attacks whom, as far as it is known yet.
     fn cast(&self, stage: &Stage<'_>) -> Cast;
 

@@ -30,13 +30,13 @@ pub(crate) enum Move {
 }
 
 /// The client's side of a conversation over TCP.
-pub(crate) trait Dialogue {
+pub(crate) trait Dialogue: Send {
     /// Asked when the last move is done.
     fn next(&mut self, chance: &mut Chance) -> Move;
 }
 
 /// The server's side of one.
-pub(crate) trait Responder {
+pub(crate) trait Responder: Send {
     /// Takes whole requests from the front of `request` and appends the answers to `answer`; the rest stays.
     fn handle(&mut self, request: &mut Vec<u8>, answer: &mut Vec<u8>, chance: &mut Chance);
 }

@@ -29,7 +29,7 @@ pub(crate) struct Exchange {
 }
 
 /// Gives the exchanges of a connection one by one; none when there are no more.
-pub(crate) type Script = Box<dyn FnMut(&mut Chance) -> Option<Exchange>>;
+pub(crate) type Script = Box<dyn FnMut(&mut Chance) -> Option<Exchange> + Send>;
 
 enum Stage {
     Hello,

@@ -213,8 +213,8 @@ function showTiles(s) {
   else if (b.phase === "none") setTile("baseline", "none", "", "nothing learned yet");
   else if (b.phase === "learning") setTile("baseline", "learning", "", `${span(b.remaining_seconds)} left`, "warn");
   else setTile("baseline", b.phase, "", `${b.id ? `${b.id}, ` : ""}${plural(b.devices, "device")}`, "good");
-  if (s.model) setTile("model", words(s.model.id), "", s.model.state, "text");
-  else setTile("model", "none", "", "no model trained yet");
+  if (s.model) setTile("model", words(s.model.id), "", "judging", "text");
+  else setTile("model", "none", "", s.no_model || "no model trained yet");
   if (s.store) {
     const bad = s.store.write_errors > 0;
     setTile("store", ...scaled(s.store.size_bytes, "B"), bad ? `${plural(s.store.write_errors, "write")} failed` : `of ${bytes(s.store.quota_bytes)}; ${plural(s.store.alerts, "alert")}`, bad ? "bad" : "");
@@ -240,7 +240,7 @@ function showBaseline(s) {
   facts("baseline-facts", [
     ["Devices known", whole.format(b.devices)],
     ["Device windows held", whole.format(b.windows)],
-    m && ["Model", `${m.id}: ${m.state}`],
+    m && ["Model", m.id],
     m && ["Trained on", `${plural(m.trained_on_windows, "window")}, ${whole.format(m.held_out_windows)} held out`],
     m && ["Threshold", number(m.threshold)],
     m && ["Trained at", clock.format(new Date(m.trained_at))],

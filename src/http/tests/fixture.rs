@@ -227,7 +227,14 @@ fn reason(
     known: [Option<f64>; 2],
     share: f64,
 ) -> Reason {
-    Reason { feature, value, unit, median: known[0], p99: known[1], contribution: share }
+    Reason {
+        feature: feature.into(),
+        value,
+        unit: unit.into(),
+        median: known[0],
+        p99: known[1],
+        contribution: share,
+    }
 }
 
 /// An alert `minutes` before now.
@@ -392,6 +399,8 @@ pub(crate) fn meter() -> MeterStatus {
 
 pub(crate) fn judge() -> JudgeStatus {
     JudgeStatus {
+        no_model: None,
+        strangers: Vec::new(),
         now: NOW,
         baseline: BaselineStatus {
             phase: BaselinePhase::Armed,
@@ -403,7 +412,6 @@ pub(crate) fn judge() -> JudgeStatus {
         },
         model: Some(ModelStatus {
             id: "isolation_forest-1".to_owned(),
-            state: "judges".to_owned(),
             trained_at: NOW - Span::from_secs(3_600),
             trained_on: 12_672,
             held_out: 3_168,
@@ -424,6 +432,7 @@ pub(crate) fn judge() -> JudgeStatus {
 
 pub(crate) fn store() -> StoreStatus {
     StoreStatus {
+        unreadable: 0,
         path: "/var/lib/tapguard".to_owned(),
         bytes: 6_710_886,
         quota: 268_435_456,

@@ -1,0 +1,137 @@
+//! Counters of the meter: packets by protocol, faults by reason, rates. Plain integers, owned by one thread.
+
+use crate::packet::{Digest, FaultReason, Hint, Layer, Network, Transport};
+use crate::time::{Span, Timestamp};
+
+const PROTOCOLS: [&str; 11] =
+    ["arp", "ipv4", "ipv6", "other", "tcp", "udp", "icmp", "fragment", "other_ip", "dns", "dhcp"];
+
+/// Totals since start.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    packets: u64,
+    bytes: u64,
+    protocols: [u64; PROTOCOLS.len()],
+    faults: [[u64; FaultReason::ALL.len()]; Layer::ALL.len()],
+}
+
+impl Counts {
+    /// Counts one packet.
+    pub fn handle(&mut self, digest: &Digest) {
+        self.packets += 1;
+        self.bytes += u64::from(digest.wire_len);
+        let mut bump = |at: usize| {
+            if let Some(n) = self.protocols.get_mut(at) {
+                *n += 1;
+            }
+        };
+        match digest.network {
+            Network::Arp(_) => bump(0),
+            Network::Other => bump(3),
+            Network::Ip(ip) => {
+                bump(if ip.source.is_ipv4() { 1 } else { 2 });
+                bump(match ip.transport {
+                    Transport::Tcp(_) => 4,
+                    Transport::Udp(_) => 5,
+                    Transport::Icmp(_) => 6,
+                    Transport::Fragment(_) => 7,
+                    Transport::Other(_) => 8,
+                });
+            }
+        }
+        match digest.hint {
+            Hint::None => {}
+            Hint::Dns(_) => bump(9),
+            Hint::Dhcp(_) => bump(10),
+        }
+        if let Some(fault) = digest.fault
+            && let Some(n) =
+                self.faults.get_mut(fault.layer as usize).and_then(|f| f.get_mut(fault.reason as usize))
+        {
+            *n += 1;
+        }
+    }
+
+    /// Packets.
+    #[must_use]
+    pub const fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// Bytes on the wire.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Packets by what they carry, zero ones included. A packet counts once as a network protocol, once as a
+    /// transport, and once as an application message.
+    pub fn protocols(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        PROTOCOLS.into_iter().zip(self.protocols)
+    }
+
+    /// Faults by layer and reason, those that occurred.
+    pub fn faults(&self) -> impl Iterator<Item = (Layer, FaultReason, u64)> + '_ {
+        Layer::ALL
+            .into_iter()
+            .zip(&self.faults)
+            .flat_map(|(layer, row)| FaultReason::ALL.into_iter().zip(row).map(move |(r, &n)| (layer, r, n)))
+            .filter(|&(_, _, n)| n > 0)
+    }
+}
+
+/// Packets and bits per second over whole stretches of ten seconds of the capture's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rates {
+    /// Which stretch is being counted, and the totals at its start.
+    current: Option<(i64, u64, u64)>,
+    latest: Option<Rate>,
+}
+
+/// A mean over ten seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Packets per second.
+    pub packets: f64,
+    /// Bits per second.
+    pub bits: f64,
+}
+
+impl Rates {
+    const STRETCH: Span = Span::from_secs(10);
+
+    /// Looks whether a stretch is over; called about each second with the totals so far.
+    pub fn handle_time(&mut self, now: Timestamp, counts: &Counts) {
+        let length = i64::try_from(Self::STRETCH.as_nanos()).unwrap_or(i64::MAX);
+        let stretch = now.as_nanos().div_euclid(length);
+        match self.current {
+            Some((current, ..)) if current == stretch => return,
+            Some((current, packets, bytes)) => {
+                // Where stretches without any packet lie between, the latest complete one was empty.
+                let share = if stretch == current + 1 { 1.0 } else { 0.0 };
+                self.latest = Some(Rate {
+                    packets: per_second(counts.packets - packets) * share,
+                    bits: per_second(counts.bytes - bytes) * 8.0 * share,
+                });
+            }
+            None => {}
+        }
+        self.current = Some((stretch, counts.packets, counts.bytes));
+    }
+
+    /// The mean over the last complete stretch; none before one was complete.
+    #[must_use]
+    pub const fn latest(&self) -> Option<Rate> {
+        self.latest
+    }
+
+    /// Forgets: the clock jumped.
+    pub fn restart(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of ten seconds is far below 2^53")]
+fn per_second(count: u64) -> f64 {
+    count as f64 / Rates::STRETCH.as_secs_f64()
+}

@@ -1,0 +1,355 @@
+//! [`Judge`]: observations in, alerts and snapshots out. It composes baseline, model and alert; what a frame is, it
+//! does not know.
+
+use std::collections::VecDeque;
+
+use super::{Observation, Sighting, WindowSeen};
+use crate::alert::{self, Alert, Incidents, Provenance, Severity, Tally};
+use crate::baseline::{self, Baseline, Familiarity, Phase};
+use crate::behaviour::{Evidence, Kind, Reason};
+use crate::feature::SCHEMA;
+use crate::model::{self, Model, NotTrained, Verdict};
+use crate::time::{Span, Timestamp};
+
+/// Settings of the judge's parts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct JudgeConfig {
+    /// Learning.
+    pub baseline: baseline::Config,
+    /// Models.
+    pub model: model::Config,
+    /// Incidents.
+    pub alert: alert::Config,
+}
+
+/// What the judge wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdicts {
+    /// Tell people.
+    Alert(Box<Alert>),
+    /// Keep the baseline's snapshot.
+    Baseline(Vec<u8>),
+    /// Keep the model's snapshot; none when there is no model any more.
+    Model(Option<Vec<u8>>),
+}
+
+/// Why no model judges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoModel {
+    /// Nothing was learned yet.
+    #[error("no baseline yet")]
+    NoBaseline,
+    /// The baseline is being learned.
+    #[error("the baseline is being learned")]
+    Learning,
+    /// What was learned is too little.
+    #[error(transparent)]
+    NotTrained(#[from] NotTrained),
+}
+
+/// The second half of the data plane.
+#[derive(Debug)]
+pub struct Judge {
+    config: JudgeConfig,
+    baseline: Baseline,
+    model: Result<Model, NoModel>,
+    /// Bytes of the model's snapshot.
+    model_size: usize,
+    incidents: Incidents,
+    tally: Tally,
+    /// New devices whose names are waited for; at most [`Judge::ARRIVALS`].
+    arrivals: Vec<Sighting>,
+    windows: u64,
+    unusual: u64,
+    now: Option<Timestamp>,
+    saved: Timestamp,
+    /// Drained by the caller after each call.
+    verdicts: VecDeque<Verdicts>,
+}
+
+impl Judge {
+    /// Time that a new device has to give itself a name and an address before it is told of.
+    const PATIENCE: Span = Span::from_secs(5);
+    /// New devices waited for at once; a further one is told of at once.
+    const ARRIVALS: usize = 64;
+    /// Capture time between two snapshots while learning: what a power cut may cost.
+    const SNAPSHOT_INTERVAL: Span = Span::from_secs(600);
+
+    /// No baseline, no incident.
+    #[must_use]
+    pub fn new(config: JudgeConfig) -> Self {
+        Self {
+            baseline: Baseline::new(config.baseline.clone()),
+            model: Err(NoModel::NoBaseline),
+            model_size: 0,
+            incidents: Incidents::new(config.alert.clone()),
+            tally: Tally::default(),
+            arrivals: Vec::new(),
+            windows: 0,
+            unusual: 0,
+            now: None,
+            saved: Timestamp::EPOCH,
+            verdicts: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Goes on from before a restart.
+    pub fn restore(&mut self, baseline: Option<Baseline>, model: Option<Model>, open: Vec<Alert>) {
+        if let Some(baseline) = baseline {
+            self.baseline = baseline;
+        }
+        match model {
+            Some(model) => {
+                self.model_size = model.snapshot().len();
+                self.model = Ok(model);
+            }
+            None if self.baseline.phase() == Phase::Armed => self.train(),
+            None if self.baseline.phase() == Phase::Learning => self.model = Err(NoModel::Learning),
+            None => {}
+        }
+        self.incidents.restore(open);
+    }
+
+    /// Forgets the baseline and learns anew for a time; the configured one when none is given.
+    pub fn start_baseline(&mut self, now: Timestamp, duration: Option<Span>) {
+        self.baseline.start(now, duration);
+        self.model = Err(NoModel::Learning);
+        self.arrivals.clear();
+        self.verdicts.push_back(Verdicts::Model(None));
+        self.save_baseline(now);
+    }
+
+    /// Takes one observation in.
+    pub fn handle(&mut self, observation: Observation) {
+        match observation {
+            Observation::Device(sighting) => self.handle_device(sighting),
+            Observation::Window(seen) => self.handle_window(&seen),
+            Observation::Evidence(evidence) => self.incidents.handle(evidence, Provenance::default()),
+            Observation::Time(now) => self.handle_time(now),
+            Observation::Step(now) => {
+                self.baseline.handle_time(now);
+                self.incidents.handle_step(now);
+                self.now = Some(now);
+                for arrival in &mut self.arrivals {
+                    arrival.time = now;
+                }
+            }
+        }
+        self.drain();
+    }
+
+    /// Something about the tap itself.
+    pub fn handle_tap(&mut self, evidence: Evidence) {
+        self.incidents.handle(evidence, Provenance::default());
+        self.drain();
+    }
+
+    /// The next thing to do, in order.
+    pub fn poll(&mut self) -> Option<Verdicts> {
+        self.verdicts.pop_front()
+    }
+
+    /// A snapshot of the baseline as it is now, for an orderly stop.
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<u8> {
+        self.baseline.snapshot()
+    }
+
+    /// The baseline.
+    #[must_use]
+    pub const fn baseline(&self) -> &Baseline {
+        &self.baseline
+    }
+
+    /// The model, or why there is none.
+    ///
+    /// # Errors
+    /// Why no model judges.
+    pub const fn model(&self) -> Result<&Model, &NoModel> {
+        self.model.as_ref()
+    }
+
+    /// Bytes that the model's snapshot takes; 0 where there is no model.
+    #[must_use]
+    pub const fn model_size(&self) -> usize {
+        self.model_size
+    }
+
+    /// Alerts told since start.
+    #[must_use]
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Incidents open now.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.incidents.open()
+    }
+
+    /// The highest severity of what is open now.
+    #[must_use]
+    pub fn threat(&self) -> Option<Severity> {
+        self.incidents.threat()
+    }
+
+    /// Windows judged by a model since start.
+    #[must_use]
+    pub const fn windows(&self) -> u64 {
+        self.windows
+    }
+
+    /// Windows that were unusual since start.
+    #[must_use]
+    pub const fn unusual(&self) -> u64 {
+        self.unusual
+    }
+
+    /// Time of the latest observation that carries one; none before.
+    #[must_use]
+    pub const fn now(&self) -> Option<Timestamp> {
+        self.now
+    }
+
+    fn handle_device(&mut self, sighting: Sighting) {
+        if let Some(waiting) = self.arrivals.iter_mut().find(|a| a.key == sighting.key) {
+            waiting.party = sighting.party;
+            return;
+        }
+        if self.baseline.handle_device(sighting.key, sighting.time) != Familiarity::New {
+            return;
+        }
+        if self.arrivals.len() < Self::ARRIVALS {
+            self.arrivals.push(sighting);
+        } else {
+            self.announce(sighting, self.now.unwrap_or_default());
+        }
+    }
+
+    fn handle_window(&mut self, seen: &WindowSeen) {
+        self.baseline.handle_window(seen.key, &seen.window);
+        // A window of which a part was not watched looks like that of a quieter device.
+        if self.baseline.phase() != Phase::Armed || !self.baseline.is_whole(&seen.window) {
+            return;
+        }
+        let Ok(model) = &self.model else { return };
+        let verdict = model.judge(seen.key, &seen.window.vector);
+        self.windows += 1;
+        // A device that the baseline does not know was told of as new; what is usual for it nobody knows yet.
+        if !verdict.unusual || !verdict.known {
+            return;
+        }
+        self.unusual += 1;
+        let evidence = statistical(model, seen, &verdict);
+        let provenance = Provenance { model: Some(model.id()), baseline: self.baseline_name() };
+        self.incidents.handle(evidence, provenance);
+    }
+
+    fn handle_time(&mut self, now: Timestamp) {
+        self.now = Some(now);
+        if self.baseline.handle_time(now).is_some() {
+            self.train();
+            self.save_baseline(now);
+        } else if self.baseline.phase() == Phase::Learning && now.since(self.saved) >= Self::SNAPSHOT_INTERVAL
+        {
+            self.save_baseline(now);
+        }
+        let due = |a: &Sighting| now.since(a.time) >= Self::PATIENCE;
+        let (told, waiting) = std::mem::take(&mut self.arrivals).into_iter().partition(due);
+        self.arrivals = waiting;
+        let told: Vec<Sighting> = told;
+        for sighting in told {
+            self.announce(sighting, now);
+        }
+        self.incidents.handle_time(now);
+    }
+
+    /// Tells of a new device. Its score is the rule of succession's: after n windows of known devices without a
+    /// newcomer the chance of one is 1 in n + 2.
+    fn announce(&mut self, sighting: Sighting, now: Timestamp) {
+        let evidence = Evidence {
+            kind: Kind::NewDevice,
+            time: now,
+            since: sighting.time,
+            subject: sighting.party,
+            peers: Vec::new(),
+            peer_count: 0,
+            reasons: vec![Reason::counted(
+                "known_devices",
+                count(self.baseline.devices()),
+                "devices",
+                None,
+                1.0,
+            )],
+            packets: 0,
+            bytes: 0,
+            score: (0.2 * (count(self.baseline.windows()) + 2.0).log10()).min(1.0),
+            confidence: 0.9,
+        };
+        self.incidents.handle(evidence, Provenance { model: None, baseline: self.baseline_name() });
+    }
+
+    fn train(&mut self) {
+        let trained_at = self.now.unwrap_or_default();
+        self.model = Model::train(&self.baseline, &self.config.model, trained_at).map_err(NoModel::from);
+        let snapshot = self.model.as_ref().ok().map(Model::snapshot);
+        self.model_size = snapshot.as_ref().map_or(0, Vec::len);
+        self.verdicts.push_back(Verdicts::Model(snapshot));
+    }
+
+    fn baseline_name(&self) -> Option<String> {
+        self.baseline.id().map(|id| id.to_string())
+    }
+
+    fn save_baseline(&mut self, now: Timestamp) {
+        self.saved = now;
+        self.verdicts.push_back(Verdicts::Baseline(self.baseline.snapshot()));
+    }
+
+    fn drain(&mut self) {
+        while let Some(alert) = self.incidents.poll() {
+            self.tally.count(&alert);
+            self.verdicts.push_back(Verdicts::Alert(Box::new(alert)));
+        }
+    }
+}
+
+fn statistical(model: &Model, seen: &WindowSeen, verdict: &Verdict) -> Evidence {
+    let reasons = model.explain(seen.key, &seen.window.vector).into_iter().filter_map(|c| {
+        let feature = SCHEMA.get(c.slot)?;
+        Some(Reason {
+            feature: feature.name.into(),
+            value: c.value.into(),
+            unit: feature.unit.into(),
+            median: Some(c.median.into()),
+            p99: Some(c.p99.into()),
+            contribution: c.share,
+        })
+    });
+    Evidence {
+        kind: Kind::Behaviour,
+        time: seen.window.end,
+        since: seen.window.start,
+        subject: seen.party.clone(),
+        peers: Vec::new(),
+        peer_count: 0,
+        reasons: reasons.take(Evidence::MAX_REASONS).collect(),
+        packets: seen.window.packets,
+        bytes: seen.window.bytes,
+        score: verdict.score,
+        confidence: confidence(model),
+    }
+}
+
+/// How far the calibration itself can be trusted: the rule of succession on the held-out windows that it rests on, so
+/// 20 of them give 0.95 and 1,000 give 0.999.
+fn confidence(model: &Model) -> f64 {
+    let held_out = u32::try_from(model.held_out()).unwrap_or(u32::MAX);
+    (f64::from(held_out) + 1.0) / (f64::from(held_out) + 2.0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count of devices or windows is far below 2^53")]
+fn count(n: usize) -> f64 {
+    n as f64
+}

@@ -1,0 +1,259 @@
+//! [`Meter`]: frames in, observations out. It composes packet, flow, feature and behaviour, and runs to completion
+//! for each frame; it knows no baseline and no alert.
+
+use std::collections::VecDeque;
+
+use super::{Counts, Observation, Rates, Sighting, WindowSeen};
+use crate::behaviour::{self, Behaviours, Identity, Party};
+use crate::feature::{self, External, Windows};
+use crate::flow::{self, Device, DeviceEvent, Devices, FlowTable};
+use crate::packet::{Digest, Frame, Network, dissect};
+use crate::time::{Span, Timestamp};
+
+/// Settings of the meter's parts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MeterConfig {
+    /// Flow and device tables.
+    pub flow: flow::Config,
+    /// Windows.
+    pub feature: feature::Config,
+    /// Behaviours.
+    pub behaviour: behaviour::Config,
+}
+
+/// The first half of the data plane.
+#[derive(Debug)]
+pub struct Meter {
+    devices: Devices,
+    flows: FlowTable,
+    windows: Windows,
+    behaviours: Behaviours,
+    counts: Counts,
+    rates: Rates,
+    now: Option<Timestamp>,
+    next_tick: Timestamp,
+    steps: u64,
+    /// Drained by the caller after each call; one call adds at most a window and a change for each device.
+    observations: VecDeque<Observation>,
+}
+
+impl Meter {
+    /// Time that may pass between two frames, or go back, before it counts as a jump of the clock: an hour forward
+    /// (a quiet live tap ticks each second; a capture file may pause) and ten seconds back (frames of several queues
+    /// are out of order by milliseconds).
+    const FORWARD: Span = Span::from_secs(3_600);
+    const BACK: Span = Span::from_secs(10);
+    const TICK: Span = Span::from_secs(1);
+
+    /// Nothing was seen yet.
+    #[must_use]
+    pub fn new(config: &MeterConfig) -> Self {
+        Self {
+            devices: Devices::new(&config.flow),
+            flows: FlowTable::new(&config.flow),
+            windows: Windows::new(&config.feature, config.flow.device_capacity),
+            behaviours: Behaviours::new(&config.behaviour),
+            counts: Counts::default(),
+            rates: Rates::default(),
+            now: None,
+            next_tick: Timestamp::EPOCH,
+            steps: 0,
+            observations: VecDeque::new(),
+        }
+    }
+
+    /// Takes one frame in.
+    pub fn handle_frame(&mut self, frame: &Frame<'_>) {
+        let mut digest = dissect(frame);
+        digest.time = self.advance(digest.time);
+        self.counts.handle(&digest);
+        let parties = self.devices.handle(&digest);
+        self.flows.handle(&digest, parties.source, parties.destination);
+        let external = self.external(&digest);
+        self.windows.handle_packet(&digest, parties.source, parties.destination, external);
+        self.behaviours.handle_packet(&digest, parties.source, parties.destination);
+        self.drain(digest.time);
+    }
+
+    /// Nothing came; the time is now. [`Timestamp::EPOCH`] says that nobody knows the time yet.
+    pub fn handle_idle(&mut self, now: Timestamp) {
+        if now != Timestamp::EPOCH {
+            let now = self.advance(now);
+            self.drain(now);
+        }
+    }
+
+    /// The capture has ended: flows end, windows that are not over are dropped.
+    pub fn finish(&mut self) {
+        if let Some(now) = self.now {
+            self.tick(now);
+            self.flows.flush(now);
+            self.drain(now);
+        }
+    }
+
+    /// The next observation, in order.
+    pub fn poll_observation(&mut self) -> Option<Observation> {
+        self.observations.pop_front()
+    }
+
+    /// The device table.
+    #[must_use]
+    pub const fn devices(&self) -> &Devices {
+        &self.devices
+    }
+
+    /// The device table, to restore what was known before a restart.
+    pub const fn devices_mut(&mut self) -> &mut Devices {
+        &mut self.devices
+    }
+
+    /// The flow table.
+    #[must_use]
+    pub const fn flows(&self) -> &FlowTable {
+        &self.flows
+    }
+
+    /// Totals.
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Rates.
+    #[must_use]
+    pub const fn rates(&self) -> &Rates {
+        &self.rates
+    }
+
+    /// Time of the latest frame or idle call; none before the first.
+    #[must_use]
+    pub const fn now(&self) -> Option<Timestamp> {
+        self.now
+    }
+
+    /// Times the clock jumped.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Moves the clock and ticks where a second has passed. Gives the time to use: never earlier than before, except
+    /// after a jump.
+    fn advance(&mut self, time: Timestamp) -> Timestamp {
+        let Some(now) = self.now else {
+            self.now = Some(time);
+            self.schedule(time);
+            self.observations.push_back(Observation::Time(time));
+            return time;
+        };
+        if now.since(time) > Self::BACK || time.since(now) > Self::FORWARD {
+            self.step(now, time);
+            return time;
+        }
+        let time = time.max(now);
+        self.now = Some(time);
+        if time >= self.next_tick {
+            self.tick(time);
+        }
+        time
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        self.schedule(now);
+        self.flows.handle_time(now);
+        self.drain_flows();
+        self.windows.handle_time(now);
+        self.behaviours.handle_time(now);
+        self.rates.handle_time(now, &self.counts);
+        while let Some(window) = self.windows.poll_window() {
+            if let Some(device) = self.devices.get(window.device) {
+                let seen = WindowSeen { key: device.key, party: party_of(device), window };
+                self.observations.push_back(Observation::Window(seen));
+            }
+        }
+        self.observations.push_back(Observation::Time(now));
+    }
+
+    fn schedule(&mut self, now: Timestamp) {
+        let tick = i64::try_from(Self::TICK.as_nanos()).unwrap_or(i64::MAX);
+        self.next_tick =
+            Timestamp::from_nanos(now.as_nanos().div_euclid(tick).saturating_add(1).saturating_mul(tick));
+    }
+
+    /// Everything that is timed begins anew: a difference over a jump means nothing.
+    fn step(&mut self, old: Timestamp, new: Timestamp) {
+        self.steps += 1;
+        self.flows.flush(old);
+        while self.flows.poll_event().is_some() {}
+        self.windows.restart();
+        self.behaviours.restart();
+        self.rates.restart();
+        self.now = Some(new);
+        self.schedule(new);
+        self.observations.push_back(Observation::Step(new));
+    }
+
+    fn drain(&mut self, now: Timestamp) {
+        self.drain_flows();
+        while let Some(event) = self.devices.poll_event() {
+            let (DeviceEvent::Appeared(id) | DeviceEvent::Changed(id)) = event;
+            if let Some(device) = self.devices.get(id) {
+                let sighting = Sighting { key: device.key, party: party_of(device), time: now };
+                self.observations.push_back(Observation::Device(sighting));
+            }
+        }
+        let devices = &self.devices;
+        while let Some(evidence) = self.behaviours.poll_evidence(|who| resolve(devices, who)) {
+            self.observations.push_back(Observation::Evidence(evidence));
+        }
+    }
+
+    fn drain_flows(&mut self) {
+        while let Some(event) = self.flows.poll_event() {
+            self.windows.handle_flow(&event);
+            self.behaviours.handle_flow(&event);
+        }
+    }
+
+    fn external(&self, digest: &Digest) -> External {
+        match &digest.network {
+            Network::Ip(ip) => External {
+                source: !self.devices.is_site(ip.source),
+                destination: !self.devices.is_site(ip.destination) && !ip.destination.is_multicast(),
+            },
+            Network::Arp(_) | Network::Other => External::default(),
+        }
+    }
+}
+
+/// A device as findings name it.
+fn party_of(device: &Device) -> Party {
+    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    Party {
+        mac: device.mac(),
+        ips: device.ips().collect(),
+        name: text(device.name.as_str()),
+        vendor: text(device.vendor_class.as_str()),
+    }
+}
+
+/// What is known of the host of a packet. A host behind a router is named by its address: the hardware address next
+/// to it is the router's.
+fn resolve(devices: &Devices, who: &Identity) -> Party {
+    let by_station = || devices.by_mac(who.mac.filter(|_| who.ip.is_none())?);
+    if let Some(device) = who.device.or_else(by_station).and_then(|id| devices.get(id)) {
+        let mut party = party_of(device);
+        if let Some(ip) = who.ip.filter(|ip| !party.ips.contains(ip)) {
+            party.ips.insert(0, ip);
+        }
+        return party;
+    }
+    let is_router = |mac| devices.by_mac(mac).and_then(|id| devices.get(id)).is_some_and(|d| d.router);
+    Party {
+        mac: who.mac.filter(|&mac| !is_router(mac)),
+        ips: who.ip.into_iter().collect(),
+        name: None,
+        vendor: None,
+    }
+}
