@@ -1,5 +1,14 @@
 //! Publishing over MQTT 3.1.1: availability, state, and alerts out of the outbox.
 
+mod backoff;
+mod client;
+mod state;
+mod tls;
+mod topic;
+
+pub use client::{Parts, run};
+pub use tls::TlsError;
+
 use std::path::PathBuf;
 
 use crate::time::Span;

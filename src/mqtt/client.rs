@@ -1,0 +1,309 @@
+//! The client's life: connect, deliver, lose the connection, wait, connect again.
+//!
+//! Every connection gets a client and event loop of its own. rumqttc would keep unacknowledged messages over a
+//! reconnect, but drops them when the broker has forgotten the session; here what is not acknowledged is still in
+//! the outbox, and a new connection starts with the oldest of it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use rumqttc::{AsyncClient, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout;
+
+use super::backoff::Backoff;
+use super::state::StateRecord;
+use super::topic::Topics;
+use super::{Config, TlsError, tls};
+use crate::control::{Board, DeliveryQueue, MqttState, MqttStatus, OutboxItem, OutboxKey};
+use crate::sys::clock::Stopwatch;
+use crate::time::Span;
+
+/// What the client is given to work with.
+#[derive(Clone)]
+pub struct Parts {
+    /// Alerts to deliver.
+    pub queue: Arc<dyn DeliveryQueue>,
+    /// State to publish, and the place for the client's own.
+    pub board: Arc<Board>,
+    /// Rung when the outbox has a new entry.
+    pub wake: Arc<Notify>,
+    /// True when the daemon stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+/// Publishes until told to stop. Never fails: what goes wrong is state on the board and is tried again.
+pub async fn run(config: Config, parts: Parts) {
+    let seed = getrandom::u64().unwrap_or(0);
+    let mut backoff = Backoff::new(seed);
+    let mut stop = parts.stop.clone();
+    let mut client = Client::new(config, parts, seed);
+    loop {
+        let held = client.connect_and_serve().await;
+        let why = match held {
+            Served::Stopped => return,
+            Served::Lost(why) => why,
+        };
+        if client.connected_for_long() {
+            backoff.reset();
+        }
+        tracing::warn!(broker = client.status.broker, "MQTT: {why}");
+        client.report(MqttState::Waiting(why));
+        if timeout(backoff.poll_wait().to_std(), stopped(&mut stop)).await.is_ok() {
+            return;
+        }
+    }
+}
+
+enum Served {
+    Stopped,
+    Lost(String),
+}
+
+struct Client {
+    config: Config,
+    topics: Topics,
+    id: String,
+    parts: Parts,
+    status: MqttStatus,
+    since: Option<Stopwatch>,
+}
+
+/// One connection.
+struct Session {
+    client: AsyncClient,
+    /// What was handed to rumqttc with QoS 1 and has no packet id yet, in order; none for what is no alert.
+    handed: VecDeque<Option<OutboxKey>>,
+    /// What the broker has to acknowledge, by packet id.
+    unacknowledged: HashMap<u16, Option<OutboxKey>>,
+    last: Option<OutboxKey>,
+}
+
+impl Client {
+    /// Alerts on their way at once: enough for one round trip, few enough to be sent again.
+    const IN_FLIGHT: usize = 8;
+    /// A connection that held for this long was a good one.
+    const GOOD: Span = Span::from_secs(60);
+    /// Bytes of a packet in either direction; rumqttc's own limit of 10 KiB is too small for an alert with peers.
+    const PACKET: usize = 256 << 10;
+    const KEEP_ALIVE: Span = Span::from_secs(30);
+    /// What a stop waits for the broker to take the last words.
+    const FAREWELL: Span = Span::from_secs(2);
+
+    fn new(config: Config, parts: Parts, seed: u64) -> Self {
+        let topics = Topics::new(&config.prefix, &config.tap);
+        let status = MqttStatus {
+            broker: format!("{}:{}", config.host, config.port),
+            state: MqttState::Waiting("not connected yet".to_owned()),
+            connects: 0,
+            delivered: 0,
+        };
+        // With a part by chance: two taps of one name must not push each other out.
+        let id = format!("tapguard-{}-{:04x}", config.tap, seed & 0xffff);
+        Self { config, topics, id, parts, status, since: None }
+    }
+
+    fn report(&mut self, state: MqttState) {
+        self.status.state = state;
+        self.parts.board.mqtt.publish(self.status.clone());
+    }
+
+    fn connected_for_long(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() >= Self::GOOD)
+    }
+
+    fn options(&self) -> Result<MqttOptions, TlsError> {
+        let mut options = MqttOptions::new(&self.id, &self.config.host, self.config.port);
+        options.set_keep_alive(Self::KEEP_ALIVE.to_std());
+        options.set_clean_session(true);
+        options.set_max_packet_size(Self::PACKET, Self::PACKET);
+        options.set_last_will(LastWill::new(&self.topics.availability, "offline", QoS::AtLeastOnce, true));
+        if let Some(login) = &self.config.login {
+            options.set_credentials(&login.username, &login.password);
+        }
+        if let Some(settings) = &self.config.tls {
+            options.set_transport(tls::transport(settings)?);
+        }
+        Ok(options)
+    }
+
+    async fn connect_and_serve(&mut self) -> Served {
+        self.since = None;
+        let options = match self.options() {
+            Ok(options) => options,
+            Err(error) => return Served::Lost(chain(&error)),
+        };
+        let (client, events) = AsyncClient::new(options, Self::IN_FLIGHT + 8);
+        // 32: events of one turn; the sender waits when it is full, and nothing is lost.
+        let (sender, receiver) = mpsc::channel(32);
+        let driver = tokio::spawn(drive(events, sender));
+        let session = Session { client, handed: VecDeque::new(), unacknowledged: HashMap::new(), last: None };
+        let served = self.serve(session, receiver).await;
+        driver.abort();
+        served
+    }
+
+    async fn serve(&mut self, mut session: Session, mut events: mpsc::Receiver<Turn>) -> Served {
+        let wake = self.parts.wake.clone();
+        let mut stop = self.parts.stop.clone();
+        let mut state = tokio::time::interval(self.config.state_interval.to_std());
+        loop {
+            tokio::select! {
+                turn = events.recv() => match turn {
+                    Some(Ok(event)) => self.handle_event(&mut session, &event),
+                    Some(Err(why)) => return Served::Lost(why),
+                    None => return Served::Lost("the connection ended".to_owned()),
+                },
+                () = wake.notified() => {}
+                _ = state.tick() => self.publish_state(&mut session),
+                () = stopped(&mut stop) => {
+                    self.farewell(&mut session, &mut events).await;
+                    return Served::Stopped;
+                }
+            }
+            if self.since.is_some() {
+                self.deliver(&mut session);
+            }
+        }
+    }
+
+    fn handle_event(&mut self, session: &mut Session, event: &Event) {
+        match event {
+            Event::Incoming(Packet::ConnAck(_)) => {
+                self.since = Some(Stopwatch::start());
+                self.status.connects += 1;
+                tracing::info!(broker = self.status.broker, "MQTT: connected");
+                self.report(MqttState::Connected);
+                session.publish(&self.topics.availability, true, b"online".to_vec(), None);
+                self.publish_state(session);
+            }
+            Event::Outgoing(Outgoing::Publish(id)) => {
+                if let Some(key) = session.handed.pop_front() {
+                    session.unacknowledged.insert(*id, key);
+                }
+            }
+            Event::Incoming(Packet::PubAck(ack)) => {
+                if let Some(Some(key)) = session.unacknowledged.remove(&ack.pkid) {
+                    self.acknowledged(key);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn acknowledged(&mut self, key: OutboxKey) {
+        if let Err(error) = self.parts.queue.acknowledge(key) {
+            tracing::warn!("MQTT: a delivered alert stays in the outbox and will be sent again: {error}");
+        }
+        self.status.delivered += 1;
+        self.report(MqttState::Connected);
+    }
+
+    fn publish_state(&self, session: &mut Session) {
+        if self.since.is_none() {
+            return;
+        }
+        match serde_json::to_vec(&StateRecord::of(&self.parts.board.status())) {
+            Ok(payload) => _ = session.publish(&self.topics.state, true, payload, None),
+            Err(error) => tracing::warn!("MQTT: the state cannot be written as JSON: {error}"),
+        }
+    }
+
+    /// Hands over the next alerts of the outbox, oldest first, as many as may be on their way.
+    fn deliver(&self, session: &mut Session) {
+        let free = Self::IN_FLIGHT.saturating_sub(session.on_their_way());
+        if free == 0 {
+            return;
+        }
+        let items = match self.parts.queue.pending(session.last, free) {
+            Ok(items) => items,
+            Err(error) => {
+                tracing::warn!("MQTT: {}", chain(&error));
+                return;
+            }
+        };
+        for OutboxItem { key, record } in items {
+            match serde_json::to_vec(&record) {
+                Ok(payload) => {
+                    if !session.publish(&self.topics.alerts, false, payload, Some(key)) {
+                        // The queue to rumqttc is full: the next turn tries again.
+                        return;
+                    }
+                }
+                Err(error) => tracing::warn!("MQTT: alert {} cannot be written as JSON: {error}", record.id),
+            }
+            session.last = Some(key);
+        }
+    }
+
+    /// Says goodbye: a clean disconnect suppresses the last will, so "offline" is published first.
+    async fn farewell(&mut self, session: &mut Session, events: &mut mpsc::Receiver<Turn>) {
+        if self.since.is_none()
+            || !session.publish(&self.topics.availability, true, b"offline".to_vec(), None)
+        {
+            return;
+        }
+        let taken = async {
+            while !(session.handed.is_empty() && session.unacknowledged.is_empty()) {
+                match events.recv().await {
+                    Some(Ok(event)) => self.handle_event(session, &event),
+                    Some(Err(_)) | None => return,
+                }
+            }
+            if session.client.try_disconnect().is_ok() {
+                while let Some(Ok(_)) = events.recv().await {}
+            }
+        };
+        if timeout(Self::FAREWELL.to_std(), taken).await.is_err() {
+            tracing::warn!("MQTT: the broker did not take the last messages within {}", Self::FAREWELL);
+        }
+    }
+}
+
+impl Session {
+    fn publish(&mut self, topic: &str, retain: bool, payload: Vec<u8>, key: Option<OutboxKey>) -> bool {
+        let handed = self.client.try_publish(topic, QoS::AtLeastOnce, retain, payload).is_ok();
+        if handed {
+            self.handed.push_back(key);
+        }
+        handed
+    }
+
+    fn on_their_way(&self) -> usize {
+        self.handed.len() + self.unacknowledged.len()
+    }
+}
+
+type Turn = Result<Event, String>;
+
+/// Turns the event loop. In a task of its own, because a poll that is given up halfway would begin the connection
+/// anew.
+async fn drive(mut events: EventLoop, turns: mpsc::Sender<Turn>) {
+    loop {
+        let turn = events.poll().await.map_err(|error| chain(&error));
+        let lost = turn.is_err();
+        if turns.send(turn).await.is_err() || lost {
+            return;
+        }
+    }
+}
+
+/// Until the daemon stops, or is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|&stop| stop).await);
+}
+
+/// An error and its causes in one line, a cause left out where the line says it already.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.contains(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = error.source();
+    }
+    line
+}
