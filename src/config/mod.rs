@@ -1,1 +1,314 @@
-//! The configuration file: its shape, checks, defaults and overlays.
+//! The configuration: a TOML file, `conf.d` beside it, the environment and the command line, put together by the
+//! `config` crate, checked once, and handed out as each component's own settings.
+//!
+//! Later layers win: defaults, the file, `conf.d/*.toml` by name, `TAPGUARD_SECTION__KEY`, flags. An unknown key or
+//! a value out of range is refused with its place; nothing is guessed.
+
+mod check;
+mod error;
+pub mod key;
+mod layer;
+mod raw;
+
+use std::path::PathBuf;
+
+use config::FileFormat;
+
+pub use error::{ConfigError, Origin};
+
+use crate::pipeline::{JudgeConfig, MeterConfig};
+use crate::{capture, http, mqtt, store};
+use layer::Layer;
+use raw::Raw;
+
+/// All settings, checked. `app` takes it apart; no component sees another's.
+#[derive(Clone)]
+pub struct Config {
+    /// Live capture.
+    pub capture: capture::Config,
+    /// Flows, windows, behaviours.
+    pub meter: MeterConfig,
+    /// Baseline, models, incidents.
+    pub judge: JudgeConfig,
+    /// The store.
+    pub store: store::Config,
+    /// The broker; none where MQTT is not configured.
+    pub mqtt: Option<mqtt::Config>,
+    /// The page and the API.
+    pub http: http::Config,
+    /// What is logged.
+    pub log: LogLevel,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Only what stops something.
+    Error,
+    /// And what needs a look.
+    Warn,
+    /// And what happened.
+    #[default]
+    Info,
+    /// And why.
+    Debug,
+    /// And everything.
+    Trace,
+}
+
+/// What a configuration is made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
+    /// The main file; none to use defaults, environment and flags alone.
+    pub file: Option<PathBuf>,
+    /// All environment variables; those that begin with `TAPGUARD_` are looked at.
+    pub environment: Vec<(String, String)>,
+    /// Settings by flags, as path and value.
+    pub overrides: Vec<(String, String)>,
+}
+
+/// The layers as read, which know where each value stands.
+pub(crate) struct Layers {
+    files: Vec<Layer>,
+    environment: Vec<(String, String)>,
+    overrides: Vec<(String, String)>,
+}
+
+impl Config {
+    /// The file that is read when it is there and no other is named.
+    pub const FILE: &str = "/etc/tapguard/tapguard.toml";
+
+    /// Reads, puts together and checks.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, in one line.
+    pub fn load(inputs: &Inputs) -> Result<Self, ConfigError> {
+        let layers = Layers::read(inputs)?;
+        let raw = layers.merge()?;
+        check::check(&raw, &layers)
+    }
+}
+
+impl Layers {
+    fn read(inputs: &Inputs) -> Result<Self, ConfigError> {
+        let mut files = Vec::new();
+        if let Some(main) = &inputs.file {
+            for path in layer::files(main)? {
+                files.push(Layer::read(&path)?);
+            }
+        }
+        let ours = |(name, _): &&(String, String)| name.starts_with(key::PREFIX);
+        let environment: Vec<_> = inputs.environment.iter().filter(ours).cloned().collect();
+        for (name, _) in &environment {
+            if !key::KEYS.iter().any(|k| key::variable(k.path) == *name) {
+                return Err(ConfigError::UnknownVariable { name: name.clone() });
+            }
+        }
+        for (path, _) in &inputs.overrides {
+            if key::find(path).is_none() {
+                return Err(ConfigError::Unknown { origin: Origin::CommandLine, key: path.clone() });
+            }
+        }
+        Ok(Self { files, environment, overrides: inputs.overrides.clone() })
+    }
+
+    fn merge(&self) -> Result<Raw, ConfigError> {
+        let mut builder = config::Config::builder();
+        for file in &self.files {
+            builder = builder.add_source(config::File::from_str(&file.text, FileFormat::Toml));
+        }
+        let environment = self.environment.iter().cloned().collect();
+        builder = builder.add_source(
+            config::Environment::with_prefix(key::PREFIX.trim_end_matches('_'))
+                .prefix_separator("_")
+                .separator("__")
+                .source(Some(environment)),
+        );
+        for (path, value) in &self.overrides {
+            builder = builder.set_override(path.as_str(), value.as_str()).map_err(ConfigError::Layers)?;
+        }
+        let merged = builder.build().map_err(ConfigError::Layers)?;
+        merged.try_deserialize().map_err(|error| self.explain(error))
+    }
+
+    /// A value of the wrong type, with its place; anything else as it is.
+    fn explain(&self, error: config::ConfigError) -> ConfigError {
+        let mut inner = &error;
+        while let config::ConfigError::At { error, .. } = inner {
+            inner = error;
+        }
+        let path = match &error {
+            config::ConfigError::Type { key, .. } | config::ConfigError::At { key, .. } => key.as_deref(),
+            _ => None,
+        };
+        let config::ConfigError::Type { unexpected, .. } = inner else { return ConfigError::Layers(error) };
+        match path.and_then(key::find) {
+            Some(found) => self.bad(found.path, unexpected),
+            None => ConfigError::Layers(error),
+        }
+    }
+
+    /// The error for a value that a key does not take.
+    fn bad(&self, path: &str, value: impl std::fmt::Display) -> ConfigError {
+        match key::find(path) {
+            Some(found) => ConfigError::Value {
+                origin: self.origin(path),
+                key: found.path,
+                takes: found.takes,
+                value: value.to_string(),
+            },
+            None => ConfigError::Unknown { origin: self.origin(path), key: path.to_owned() },
+        }
+    }
+
+    /// Where the value in force stands.
+    fn origin(&self, path: &str) -> Origin {
+        if self.overrides.iter().any(|(p, _)| *p == path) {
+            return Origin::CommandLine;
+        }
+        let variable = key::variable(path);
+        if self.environment.iter().any(|(name, _)| *name == variable) {
+            return Origin::Environment(variable);
+        }
+        let place = |f: &Layer| f.line(path).map(|line| Origin::File { path: f.path.clone(), line });
+        self.files.iter().rev().find_map(place).unwrap_or(Origin::Default)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Span;
+
+    fn inputs(text: &str) -> (tempfile::TempDir, Inputs) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tapguard.toml");
+        std::fs::write(&path, text).unwrap();
+        (folder, Inputs { file: Some(path), ..Inputs::default() })
+    }
+
+    fn refusal(text: &str) -> String {
+        let (folder, inputs) = inputs(text);
+        let error = Config::load(&inputs).err().unwrap().to_string();
+        error.replace(&format!("{}/", folder.path().display()), "")
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        let table = [
+            (
+                "[network]\ninterfce = \"eth1\"\n",
+                "tapguard.toml:2: unknown key network.interfce; did you mean network.interface?",
+            ),
+            ("[netwrk]\ninterface = \"eth1\"\n", "tapguard.toml:1: unknown key netwrk"),
+            ("[http]\nlisten = \"8080\"\n", "tapguard.toml:2: http.listen takes address:port, not \"8080\""),
+            ("\n[mqtt]\nport = 0\n", "tapguard.toml:3: mqtt.port takes 1 to 65535, not 0"),
+            ("[mqtt]\nport = \"many\"\n", "tapguard.toml:2: mqtt.port takes 1 to 65535, not string \"many\""),
+            (
+                "[detection]\nalert_threshold = 7\n",
+                "tapguard.toml:2: detection.alert_threshold takes 0.2 to 1, not 7",
+            ),
+            (
+                "[tap]\nname = \"a/b\"\n",
+                "tapguard.toml:2: tap.name takes 1 to 32 letters, digits, _ and -, not \"a/b\"",
+            ),
+            (
+                "[mqtt]\nhost = \"b\"\npassword = \"x\"\n",
+                "tapguard.toml:3: mqtt.password needs mqtt.username",
+            ),
+            (
+                "[mqtt]\nhost = \"b\"\nkey_file = \"k\"\n",
+                "tapguard.toml:3: mqtt.key_file needs mqtt.certificate_file",
+            ),
+            (
+                "[mqtt]\nhost = \"b\"\nca_file = \"k\"\n",
+                "tapguard.toml:3: mqtt.ca_file needs mqtt.tls = true",
+            ),
+            ("\na = [\n", "tapguard.toml:2: not TOML"),
+        ];
+        for (text, start) in table {
+            let told = refusal(text);
+            assert!(told.starts_with(start), "{text:?}\n  told     {told}\n  expected {start}");
+            assert!(!told.contains('\n'), "one line: {told}");
+        }
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let (folder, mut inputs) = inputs("[mqtt]\nhost = \"first\"\nport = 1\n[tap]\nname = \"hall\"\n");
+        std::fs::create_dir(folder.path().join("conf.d")).unwrap();
+        std::fs::write(folder.path().join("conf.d/20.toml"), "[mqtt]\nhost = \"third\"\n").unwrap();
+        std::fs::write(folder.path().join("conf.d/10.toml"), "[mqtt]\nhost = \"second\"\nport = 2\n")
+            .unwrap();
+        let mqtt = |inputs: &Inputs| Config::load(inputs).ok().and_then(|c| c.mqtt).unwrap();
+        assert_eq!((mqtt(&inputs).host.as_str(), mqtt(&inputs).port), ("third", 2));
+        inputs.environment = vec![
+            ("TAPGUARD_MQTT__HOST".to_owned(), "fourth".to_owned()),
+            ("TAPGUARD_MQTT__USERNAME".to_owned(), "1e5".to_owned()),
+            ("PATH".to_owned(), "/bin".to_owned()),
+        ];
+        assert_eq!(mqtt(&inputs).login.map(|l| l.username), Some("1e5".to_owned()));
+        assert_eq!((mqtt(&inputs).host.as_str(), mqtt(&inputs).tap.as_str()), ("fourth", "hall"));
+        inputs.overrides = vec![("mqtt.host".to_owned(), "fifth".to_owned())];
+        assert_eq!(mqtt(&inputs).host, "fifth");
+        inputs.environment.push(("TAPGUARD_MQTT_HOST".to_owned(), "x".to_owned()));
+        let told = Config::load(&inputs).err().unwrap().to_string();
+        assert_eq!(
+            told,
+            "unknown environment variable TAPGUARD_MQTT_HOST; did you mean TAPGUARD_MQTT__HOST?"
+        );
+    }
+
+    #[test]
+    fn every_key_of_the_table_has_an_effect_or_is_refused() {
+        // A text that no number, switch, address or known word is: whatever a key takes, this is refused or kept.
+        let free = [
+            "network.interface",
+            "network.filter",
+            "store.path",
+            "mqtt.host",
+            "mqtt.username",
+            "mqtt.password",
+            "mqtt.password_file",
+            "mqtt.ca_file",
+            "mqtt.certificate_file",
+            "mqtt.key_file",
+        ];
+        for known in key::KEYS.iter().filter(|k| !free.contains(&k.path)) {
+            let inputs =
+                Inputs { overrides: vec![(known.path.to_owned(), "#".to_owned())], ..Inputs::default() };
+            let told = Config::load(&inputs).err().map(|e| e.to_string()).unwrap_or_default();
+            assert!(
+                told.starts_with(&format!("command line: {} takes", known.path)),
+                "{}: {told}",
+                known.path
+            );
+        }
+    }
+
+    #[test]
+    fn the_password_is_read_from_its_file() {
+        let (folder, mut inputs) = inputs("[mqtt]\nhost = \"b\"\nusername = \"u\"\n");
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "open sesame\n").unwrap();
+        inputs.overrides = vec![("mqtt.password_file".to_owned(), secret.display().to_string())];
+        let login = Config::load(&inputs).ok().and_then(|c| c.mqtt).and_then(|m| m.login).unwrap();
+        assert_eq!(login.password, "open sesame");
+        inputs.overrides = vec![("mqtt.password_file".to_owned(), "/nonexistent".to_owned())];
+        let told = Config::load(&inputs).err().unwrap().to_string();
+        assert_eq!(told, "command line: cannot read the file that mqtt.password_file names");
+    }
+
+    #[test]
+    fn defaults_are_the_components_own() {
+        let config = Config::load(&Inputs::default()).ok().unwrap();
+        assert_eq!(config.capture, capture::Config::default());
+        assert_eq!(config.judge, JudgeConfig::default());
+        assert!(config.mqtt.is_none());
+        let inputs = Inputs {
+            overrides: vec![("detection.feature_window".to_owned(), "30".to_owned())],
+            ..Inputs::default()
+        };
+        assert_eq!(Config::load(&inputs).ok().unwrap().meter.feature.window, Span::from_secs(30));
+    }
+}

@@ -1,0 +1,263 @@
+//! From the file's shape to the components' settings: ranges, files and what needs what.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use super::raw::{self, Raw};
+use super::{Config, ConfigError, Layers, LogLevel};
+use crate::mqtt::{Login, Tls};
+use crate::pipeline::{JudgeConfig, MeterConfig};
+use crate::time::Span;
+use crate::{alert, baseline, capture, feature, http, model, mqtt, store};
+
+pub(super) fn check(raw: &Raw, layers: &Layers) -> Result<Config, ConfigError> {
+    let checker = Checker(layers);
+    let tap = checker.tap(raw)?;
+    let broker = checker.mqtt(&raw.mqtt, &tap)?;
+    Ok(Config {
+        capture: checker.capture(&raw.network)?,
+        meter: MeterConfig {
+            feature: feature::Config { window: checker.window(&raw.detection)? },
+            ..MeterConfig::default()
+        },
+        judge: JudgeConfig {
+            baseline: checker.baseline(&raw.detection)?,
+            model: checker.model(raw)?,
+            alert: alert::Config { tap, ..alert::Config::default() },
+        },
+        store: checker.store(&raw.store, broker.is_some())?,
+        mqtt: broker,
+        http: checker.http(&raw.http)?,
+        log: checker.log(&raw.log)?,
+    })
+}
+
+struct Checker<'a>(&'a Layers);
+
+impl Checker<'_> {
+    fn tap(&self, raw: &Raw) -> Result<String, ConfigError> {
+        let Some(name) = &raw.tap.name else { return Ok(alert::Config::default().tap) };
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+        if (1..=32).contains(&name.len()) && name.bytes().all(plain) {
+            Ok(name.clone())
+        } else {
+            Err(self.text("tap.name", name))
+        }
+    }
+
+    fn capture(&self, raw: &raw::Network) -> Result<capture::Config, ConfigError> {
+        let default = capture::Config::default();
+        let interface = match raw.interface.as_deref() {
+            None | Some("auto" | "") => None,
+            Some(name) => Some(name.to_owned()),
+        };
+        Ok(capture::Config {
+            interface,
+            promiscuous: raw.promiscuous_mode.unwrap_or(default.promiscuous),
+            ring_bytes: self.number(
+                "network.buffer_size",
+                raw.buffer_size,
+                65_536..=1 << 30,
+                default.ring_bytes,
+            )?,
+            snapshot_bytes: self.number(
+                "network.snapshot_length",
+                raw.snapshot_length,
+                128..=262_144,
+                default.snapshot_bytes,
+            )?,
+            filter: raw.filter.clone().unwrap_or(default.filter),
+        })
+    }
+
+    fn window(&self, raw: &raw::Detection) -> Result<Span, ConfigError> {
+        let default = feature::Config::default().window;
+        self.seconds("detection.feature_window", raw.feature_window, 10..=3_600, default)
+    }
+
+    fn baseline(&self, raw: &raw::Detection) -> Result<baseline::Config, ConfigError> {
+        let default = baseline::Config::default();
+        let range = 60..=31_536_000;
+        let duration =
+            self.seconds("detection.baseline_duration", raw.baseline_duration, range, default.duration)?;
+        Ok(baseline::Config { duration, ..default })
+    }
+
+    fn model(&self, raw: &Raw) -> Result<model::Config, ConfigError> {
+        let default = model::Config::default();
+        let forest = &raw.ml_models.isolation_forest;
+        let tuning = &raw.detection;
+        let path = "ml_models.isolation_forest.";
+        let key = |leaf: &str| format!("{path}{leaf}");
+        Ok(model::Config {
+            trees: self.number(&key("n_estimators"), forest.n_estimators, 10..=1_000, default.trees)?,
+            subsample: self.number(&key("max_samples"), forest.max_samples, 16..=4_096, default.subsample)?,
+            seed: self.number(&key("random_state"), forest.random_state, 0..=i64::MAX, default.seed)?,
+            alert_threshold: self.ratio(
+                "detection.alert_threshold",
+                tuning.alert_threshold,
+                0.2,
+                default.alert_threshold,
+            )?,
+            sensitivity: self.ratio("detection.sensitivity", tuning.sensitivity, 0.0, default.sensitivity)?,
+        })
+    }
+
+    fn store(&self, raw: &raw::Store, deliver: bool) -> Result<store::Config, ConfigError> {
+        let default = store::Config::default();
+        let day = 86_400;
+        let days = default.alert_retention.as_secs() / day;
+        let retention: u64 =
+            self.number("store.alert_retention_days", raw.alert_retention_days, 1..=3_650, days)?;
+        Ok(store::Config {
+            path: raw.path.as_ref().map_or(default.path, PathBuf::from),
+            quota: self.number("store.quota", raw.quota, 16 << 20..=i64::MAX, default.quota)?,
+            alert_retention: Span::from_secs(retention * day),
+            outbox_capacity: self.number(
+                "store.outbox_capacity",
+                raw.outbox_capacity,
+                1..=1_000_000,
+                default.outbox_capacity,
+            )?,
+            deliver,
+            ..store::Config::default()
+        })
+    }
+
+    fn mqtt(&self, raw: &raw::Mqtt, tap: &str) -> Result<Option<mqtt::Config>, ConfigError> {
+        let host = raw.host.clone().unwrap_or_default();
+        let tls = self.tls(raw)?;
+        let port = if tls.is_some() { 8_883 } else { 1_883 };
+        let prefix = raw.prefix.clone().unwrap_or_else(|| "tapguard".to_owned());
+        let odd = |c: char| c == '+' || c == '#' || c.is_control();
+        if prefix.is_empty() || prefix.starts_with('/') || prefix.ends_with('/') || prefix.contains(odd) {
+            return Err(self.text("mqtt.prefix", &prefix));
+        }
+        let config = mqtt::Config {
+            port: self.number("mqtt.port", raw.port, 1..=65_535, port)?,
+            login: self.login(raw)?,
+            tls,
+            prefix,
+            tap: tap.to_owned(),
+            state_interval: self.seconds(
+                "mqtt.state_interval",
+                raw.state_interval,
+                1..=86_400,
+                Span::from_secs(60),
+            )?,
+            host,
+        };
+        Ok((!config.host.is_empty()).then_some(config))
+    }
+
+    fn login(&self, raw: &raw::Mqtt) -> Result<Option<Login>, ConfigError> {
+        let password = match (&raw.password, &raw.password_file) {
+            (Some(_), Some(_)) => return Err(self.needs("mqtt.password", "no mqtt.password_file beside it")),
+            (Some(password), None) => Some(password.clone()),
+            (None, Some(path)) => Some(self.secret("mqtt.password_file", path)?),
+            (None, None) => None,
+        };
+        let given = if raw.password.is_some() { "mqtt.password" } else { "mqtt.password_file" };
+        match (&raw.username, password) {
+            (Some(username), password) => {
+                Ok(Some(Login { username: username.clone(), password: password.unwrap_or_default() }))
+            }
+            (None, Some(_)) => Err(self.needs(given, "mqtt.username")),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn tls(&self, raw: &raw::Mqtt) -> Result<Option<Tls>, ConfigError> {
+        let files = [
+            ("mqtt.ca_file", &raw.ca_file),
+            ("mqtt.certificate_file", &raw.certificate_file),
+            ("mqtt.key_file", &raw.key_file),
+        ];
+        let identity = match (&raw.certificate_file, &raw.key_file) {
+            (Some(chain), Some(key)) => Some((PathBuf::from(chain), PathBuf::from(key))),
+            (None, None) => None,
+            (Some(_), None) => return Err(self.needs("mqtt.certificate_file", "mqtt.key_file")),
+            (None, Some(_)) => return Err(self.needs("mqtt.key_file", "mqtt.certificate_file")),
+        };
+        if raw.tls != Some(true) {
+            let idle = files.into_iter().find(|(_, file)| file.is_some());
+            return idle.map_or(Ok(None), |(key, _)| Err(self.needs(key, "mqtt.tls = true")));
+        }
+        Ok(Some(Tls { ca_file: raw.ca_file.as_ref().map(PathBuf::from), identity }))
+    }
+
+    fn http(&self, raw: &raw::Http) -> Result<http::Config, ConfigError> {
+        let default = http::Config::default();
+        let listen = match &raw.listen {
+            Some(text) => text.parse().map_err(|_| self.text("http.listen", text))?,
+            None => default.listen,
+        };
+        let names = raw.allowed_hosts.as_deref().unwrap_or_default();
+        let allowed_hosts = names.split(',').map(str::trim).filter(|n| !n.is_empty());
+        let odd = |c: char| !(c.is_ascii_alphanumeric() || "-._".contains(c));
+        if names.split(',').any(|name| name.trim().contains(odd)) {
+            return Err(self.text("http.allowed_hosts", names));
+        }
+        Ok(http::Config { listen, allowed_hosts: allowed_hosts.map(str::to_owned).collect() })
+    }
+
+    fn log(&self, raw: &raw::Log) -> Result<LogLevel, ConfigError> {
+        match raw.level.as_deref() {
+            None => Ok(LogLevel::default()),
+            Some("error") => Ok(LogLevel::Error),
+            Some("warn") => Ok(LogLevel::Warn),
+            Some("info") => Ok(LogLevel::Info),
+            Some("debug") => Ok(LogLevel::Debug),
+            Some("trace") => Ok(LogLevel::Trace),
+            Some(other) => Err(self.text("log.level", other)),
+        }
+    }
+
+    /// First line of a file, without its end.
+    fn secret(&self, key: &'static str, path: &str) -> Result<String, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Secret {
+            origin: self.0.origin(key),
+            key,
+            source,
+        })?;
+        Ok(text.lines().next().unwrap_or_default().to_owned())
+    }
+
+    fn seconds(
+        &self,
+        path: &str,
+        value: Option<i64>,
+        range: RangeInclusive<i64>,
+        default: Span,
+    ) -> Result<Span, ConfigError> {
+        self.number(path, value, range, default.as_secs()).map(Span::from_secs)
+    }
+
+    fn number<T: TryFrom<i64>>(
+        &self,
+        path: &str,
+        value: Option<i64>,
+        range: RangeInclusive<i64>,
+        default: T,
+    ) -> Result<T, ConfigError> {
+        let Some(value) = value else { return Ok(default) };
+        let within = Some(value).filter(|v| range.contains(v)).and_then(|v| T::try_from(v).ok());
+        within.ok_or_else(|| self.0.bad(path, value))
+    }
+
+    fn ratio(&self, path: &str, value: Option<f64>, least: f64, default: f64) -> Result<f64, ConfigError> {
+        match value {
+            None => Ok(default),
+            Some(value) if (least..=1.0).contains(&value) => Ok(value),
+            Some(value) => Err(self.0.bad(path, value)),
+        }
+    }
+
+    fn text(&self, path: &str, value: &str) -> ConfigError {
+        self.0.bad(path, format_args!("{value:?}"))
+    }
+
+    fn needs(&self, key: &'static str, needs: &'static str) -> ConfigError {
+        ConfigError::Needs { origin: self.0.origin(key), key, needs }
+    }
+}
