@@ -1,9 +1,44 @@
-check:
+# Every target installs what it is missing, on Debian and its kin: as root or with sudo.
+.PHONY: run demo check test bench need-rust need-pcap need-test-tools
+
+APT := $(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get
+BIN := target/release/tapguard
+
+# The daemon on the interface that it finds; the generated network where there is no permission or no traffic.
+run: $(BIN)
+	$(BIN) run --or-demo --new-token --store target/store
+
+# The generated network, always.
+demo: $(BIN)
+	$(BIN) demo
+
+# The fast loop: format, lints, unit tests.
+check: need-rust need-pcap
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo test --lib
 
-test:
+# Everything, with brokers, browsers and network namespaces.
+test: need-test-tools
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
 	cargo test
 
-.PHONY: check test
+bench: need-rust need-pcap
+	cargo bench --bench pipeline
+
+$(BIN): need-rust need-pcap
+	cargo build --release
+
+need-rust:
+	@command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs, then try again" >&2; exit 1; }
+
+need-pcap:
+	@command -v cc >/dev/null && test -e /usr/include/pcap/pcap.h || { $(APT) update -q && $(APT) install -qy gcc libc6-dev libpcap-dev; }
+
+# Package and the program it is wanted for. A tool that cannot be installed is no failure here: the tests that need
+# it say so.
+TOOLS := mosquitto:mosquitto mosquitto-clients:mosquitto_sub tcpreplay:tcpreplay iproute2:ip prometheus:promtool chromium:chromium
+need-test-tools: need-rust need-pcap
+	@missing=; for t in $(TOOLS); do PATH="$$PATH:/usr/sbin:/sbin" command -v $${t#*:} >/dev/null || missing="$$missing $${t%:*}"; done; \
+	[ -z "$$missing" ] || { $(APT) update -q && $(APT) install -qy --no-install-recommends $$missing; } || echo "not installed:$$missing"

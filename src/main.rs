@@ -1,3 +1,155 @@
 //! The thin binary: arguments, logging, exit code.
 
-fn main() {}
+mod cli;
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::{Cli, Command};
+use tapguard::app::{self, AppError, Options, Origin};
+use tapguard::capture::{self, Interface, LinkState, Medium};
+use tapguard::config;
+use tapguard::config::{Config, Inputs, LogLevel, key};
+use tapguard::time::Span;
+use tracing_subscriber::filter::LevelFilter;
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(args) => {
+            let mut flags = args.settings.set.clone();
+            flags.extend(args.interface.map(|name| ("network.interface".to_owned(), name)));
+            let speed = args.serving.speed;
+            let origin = if args.or_demo { Origin::TapOrDemo { speed } } else { Origin::Tap };
+            serve(&args.settings, &args.serving, flags, origin)
+        }
+        Command::Demo(args) => {
+            let origin = Origin::Demo { speed: args.serving.speed };
+            serve(&args.settings, &args.serving, args.settings.set.clone(), origin)
+        }
+        Command::Replay(args) => replay(args),
+        Command::CheckConfig(args) => check_config(&args),
+        Command::Interfaces => interfaces(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has enough.
+        Err(AppError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nobody left to tell when standard error is gone.
+            drop(writeln!(io::stderr(), "tapguard: {}", error.line()));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn serve(
+    settings: &cli::Settings,
+    serving: &cli::Serving,
+    mut flags: Vec<(String, String)>,
+    origin: Origin,
+) -> Result<(), AppError> {
+    flags.extend(serving.store.clone().map(|dir| ("store.path".to_owned(), dir)));
+    flags.extend(serving.listen.clone().map(|address| ("http.listen".to_owned(), address)));
+    let config = load(settings, flags)?;
+    log(config.log);
+    app::run(config, &Options { origin, new_token: serving.new_token }, &mut io::stdout())
+}
+
+fn replay(args: cli::Replay) -> Result<(), AppError> {
+    let config = load(&args.settings, args.settings.set.clone())?;
+    log(config.log);
+    let format = match args.format {
+        cli::Format::Text => app::Format::Text,
+        cli::Format::Json => app::Format::Json,
+    };
+    let learn = args.learn.map(Span::from_secs);
+    let request = app::Replay { files: args.files, learn, format, meter: config.meter, judge: config.judge };
+    let summary = app::replay(&request, &mut BufWriter::new(io::stdout().lock()))?;
+    tracing::info!(
+        frames = summary.counters.frames,
+        broken_records = summary.counters.broken_records,
+        faults = summary.faults,
+        flows = summary.flows,
+        devices = summary.devices,
+        alerts = summary.raised,
+        no_model = summary.no_model,
+        "replayed"
+    );
+    Ok(())
+}
+
+fn check_config(args: &cli::CheckConfig) -> Result<(), AppError> {
+    let mut out = io::stdout().lock();
+    if args.keys {
+        for known in key::KEYS {
+            writeln!(out, "{}\n    {} Takes {}.", known.path, known.meaning, known.takes)
+                .map_err(AppError::Output)?;
+        }
+        return Ok(());
+    }
+    let config = load(&args.settings, args.settings.set.clone())?;
+    capture::check_filter(&config.capture.filter)?;
+    writeln!(out, "the configuration is good").map_err(AppError::Output)
+}
+
+fn interfaces() -> Result<(), AppError> {
+    let all = capture::interfaces()?;
+    let chosen = capture::choose(&all);
+    let mut out = io::stdout().lock();
+    for interface in &all {
+        writeln!(out, "{}", described(interface)).map_err(AppError::Output)?;
+    }
+    match chosen {
+        Some((interface, why)) => writeln!(out, "auto would choose {}: {why}", interface.name),
+        None => writeln!(out, "auto would find none"),
+    }
+    .map_err(AppError::Output)
+}
+
+fn described(interface: &Interface) -> String {
+    let state = match interface.state {
+        LinkState::Down => "down",
+        LinkState::Up => "no carrier",
+        LinkState::Running => "running",
+    };
+    let medium = match interface.medium {
+        Medium::Wired => "wired",
+        Medium::Wireless => "wireless",
+        Medium::Virtual => "virtual",
+        Medium::Loopback => "loopback",
+    };
+    let received = interface.received.map_or_else(|| "?".to_owned(), |n| n.to_string());
+    let addresses: Vec<_> = interface.addresses.iter().map(ToString::to_string).collect();
+    format!(
+        "{:15} {state:10} {medium:8} {received:>12} packets received  {}",
+        interface.name,
+        addresses.join(" ")
+    )
+}
+
+/// Puts the configuration together. The file of the default place is read when it is there.
+fn load(settings: &cli::Settings, flags: Vec<(String, String)>) -> Result<Config, config::ConfigError> {
+    let usual = || Some(Path::new(Config::FILE)).filter(|p| p.exists()).map(Path::to_owned);
+    let ours = |name: &str| name != "TAPGUARD_CONFIG";
+    let variables =
+        std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
+    Config::load(&Inputs {
+        file: settings.config.clone().or_else(usual),
+        environment: variables.filter(|(name, _)| ours(name)).collect(),
+        overrides: flags,
+    })
+}
+
+fn log(level: LogLevel) {
+    let filter = match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
+    };
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt().with_max_level(filter).with_writer(io::stderr).with_ansi(colour).init();
+}

@@ -1,1 +1,19 @@
-//! All integration tests in one binary, so that they link once.
+//! All integration tests in one binary, so that they link once. What needs a tool or a right that is missing says
+//! "skipped" with the reason on standard error and passes.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says on standard error what it skips"
+)]
+
+mod architecture;
+mod broker;
+mod cli;
+mod daemon;
+mod harness;
+mod live;
+mod page;
+mod replay;

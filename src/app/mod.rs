@@ -1,1 +1,18 @@
-//! Construction of the daemon: threads, supervision, shutdown in order.
+//! Construction of the daemon: what is opened in which order, threads, supervision, and shutdown in order.
+//!
+//! Threads of `run` and `demo`: one captures and meters, one judges, one writes the store, a few serve HTTP, and the
+//! main thread runs tokio for signals, MQTT and housekeeping. What crosses threads is bounded, and full queues are
+//! counted or waited for, as each says.
+
+mod capture;
+mod daemon;
+mod error;
+mod judging;
+mod replay;
+mod start;
+mod status;
+
+pub use daemon::run;
+pub use error::AppError;
+pub use replay::{Format, Replay, Summary, replay};
+pub use start::{Options, Origin};

@@ -1,0 +1,138 @@
+//! The judging thread: observations to alerts and snapshots, which go to the store before anyone is told.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+
+use super::status;
+use crate::behaviour::{Evidence, Kind, Party, Reason};
+use crate::control::wire::AlertRecord;
+use crate::control::{Board, Command};
+use crate::pipeline::{Judge, Observation, Verdicts};
+use crate::store::{SnapshotName, Store, StoreError};
+use crate::sys::clock::Stopwatch;
+use crate::time::{Span, Timestamp};
+
+/// The thread's state.
+pub(super) struct JudgeLoop {
+    pub(super) judge: Judge,
+    pub(super) observations: Receiver<Observation>,
+    pub(super) commands: Receiver<Command>,
+    pub(super) store: Store,
+    pub(super) board: Arc<Board>,
+    /// Where a store that did not open was moved, to be told of as soon as there is a time.
+    pub(super) replaced: Option<String>,
+}
+
+impl JudgeLoop {
+    /// Longest time that a command waits and the shown status is old.
+    const PATIENCE: Span = Span::from_millis(200);
+
+    /// Runs until the capture thread is gone, then keeps what was learned.
+    pub(super) fn run(mut self) {
+        let mut published = Stopwatch::start();
+        self.publish();
+        loop {
+            match self.observations.recv_timeout(Self::PATIENCE.to_std()) {
+                Ok(observation) => self.handle(observation),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            while let Ok(command) = self.commands.try_recv() {
+                self.obey(command);
+            }
+            if published.elapsed() >= Self::PATIENCE {
+                published = Stopwatch::start();
+                self.publish();
+            }
+        }
+        self.keep(Verdicts::Baseline(self.judge.snapshot()));
+        self.publish();
+    }
+
+    fn handle(&mut self, observation: Observation) {
+        if let Observation::Time(now) | Observation::Step(now) = observation {
+            self.begin(now);
+        }
+        self.judge.handle(observation);
+        self.drain();
+    }
+
+    /// What waits for the first time there is: learning, where nothing was learned before, and news of the tap.
+    fn begin(&mut self, now: Timestamp) {
+        if self.judge.now().is_none() && self.judge.baseline().id().is_none() {
+            self.judge.start_baseline(now, None);
+        }
+        if let Some(moved) = self.replaced.take() {
+            self.judge.handle_tap(store_replaced(now, &moved));
+        }
+        self.drain();
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::StartBaseline { duration, reply } => {
+                let now = self.judge.now().unwrap_or_else(crate::sys::clock::now);
+                self.judge.start_baseline(now, duration);
+                self.drain();
+                self.publish();
+                reply.send(Ok(()));
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(verdict) = self.judge.poll() {
+            self.keep(verdict);
+        }
+    }
+
+    fn keep(&self, verdict: Verdicts) {
+        let kept = match verdict {
+            Verdicts::Alert(alert) => {
+                let record = AlertRecord::from(alert.as_ref());
+                tracing::info!(event = record.event, severity = record.severity, "{}", record.title);
+                self.store.save_alert(record)
+            }
+            Verdicts::Baseline(bytes) => self.store.save_snapshot(SnapshotName::Baseline, bytes),
+            // An empty snapshot restores as no model.
+            Verdicts::Model(bytes) => {
+                self.store.save_snapshot(SnapshotName::Model, bytes.unwrap_or_default())
+            }
+        };
+        if let Err(error) = kept {
+            report(&error);
+        }
+    }
+
+    fn publish(&self) {
+        self.board.judge.publish(status::judge(&self.judge));
+    }
+}
+
+/// The store counts its failures itself; here they are told.
+fn report(error: &StoreError) {
+    tracing::error!("{error}");
+}
+
+fn store_replaced(now: Timestamp, moved: &str) -> Evidence {
+    Evidence {
+        kind: Kind::TapStore,
+        time: now,
+        since: now,
+        subject: Party { name: Some("this tap".to_owned()), ..Party::default() },
+        peers: Vec::new(),
+        peer_count: 0,
+        reasons: vec![Reason {
+            feature: "replaced_stores".into(),
+            value: 1.0,
+            unit: format!("moved to {moved}").into(),
+            median: None,
+            p99: None,
+            contribution: 1.0,
+        }],
+        packets: 0,
+        bytes: 0,
+        score: 1.0,
+        confidence: 1.0,
+    }
+}

@@ -1,0 +1,192 @@
+//! What is opened before anything runs: source, store, token, what was known before. Each failure names what failed.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use super::AppError;
+use super::capture::Input;
+use crate::alert::Alert;
+use crate::baseline::Baseline;
+use crate::bounded::Text;
+use crate::capture::{self, Next, Source, Tap};
+use crate::control::DeviceSummary;
+use crate::demo::{self, Network, Paced};
+use crate::flow::{DeviceKey, KnownDevice};
+use crate::http::{AdminToken, TokenHash};
+use crate::model::Model;
+use crate::pipeline::{Judge, JudgeConfig, Meter, MeterConfig};
+use crate::store::{Opened, SnapshotName, Store};
+use crate::sys::clock::{self, Stopwatch};
+use crate::time::Span;
+
+/// How the daemon is to be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Where frames come from.
+    pub origin: Origin,
+    /// Make a new admin token even if there is one.
+    pub new_token: bool,
+}
+
+/// Where frames come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The configured or a chosen interface.
+    Tap,
+    /// The same; the generated network where there is no permission or no traffic.
+    TapOrDemo {
+        /// Times real time at which the generated network is played.
+        speed: u32,
+    },
+    /// The generated network.
+    Demo {
+        /// Times real time at which it is played.
+        speed: u32,
+    },
+}
+
+/// Time that an interface has to show traffic before the generated network is played instead.
+const PATIENCE: Span = Span::from_secs(10);
+/// What the generated network is learned for, and the quiet time after it before the first attack.
+pub(super) const DEMO_LEARNING: Span = Span::from_secs(1_200);
+const DEMO_QUIET: Span = Span::from_secs(120);
+/// Quiet time between two attacks: long enough for each to be seen by itself.
+const DEMO_GAP: Span = Span::from_secs(600);
+/// The demo is the same each time.
+const DEMO_SEED: u64 = 1;
+
+/// Opens the source of frames.
+pub(super) fn open_input(config: &capture::Config, origin: Origin) -> Result<Input, AppError> {
+    match origin {
+        Origin::Tap => Ok(Input::Tap(Box::new(Tap::open(config.clone())?))),
+        Origin::Demo { speed } => Ok(generated(speed, "asked for by `tapguard demo`".to_owned())),
+        Origin::TapOrDemo { speed } => match Tap::open(config.clone()) {
+            Ok(mut tap) => {
+                if has_traffic(&mut tap)? {
+                    return Ok(Input::Tap(Box::new(tap)));
+                }
+                let why = format!("no traffic on interface {} within {PATIENCE}", tap.interface());
+                Ok(generated(speed, why))
+            }
+            Err(error) if error.is_permission() || matches!(error, capture::CaptureError::NoInterface) => {
+                Ok(generated(speed, error.to_string()))
+            }
+            Err(error) => Err(error.into()),
+        },
+    }
+}
+
+fn generated(speed: u32, why: String) -> Input {
+    let config = demo::Config {
+        benign: DEMO_LEARNING + DEMO_QUIET,
+        gap: DEMO_GAP,
+        ..demo::Config::new(DEMO_SEED, clock::now())
+    };
+    Input::Demo { network: Box::new(Paced::new(Network::new(config), speed)), why }
+}
+
+fn has_traffic(tap: &mut Tap) -> Result<bool, AppError> {
+    let waited = Stopwatch::start();
+    while waited.elapsed() < PATIENCE {
+        if let Next::Frame(_) = tap.next()? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Opens the store. Where a broken one was moved to is told.
+pub(super) fn open_store(config: &crate::store::Config) -> Result<(Store, Option<String>), AppError> {
+    let Opened { store, replaced } = Store::open(config)?;
+    let moved = replaced.map(|r| {
+        tracing::error!("the store did not open and was moved to {}: {}", r.moved_to.display(), r.why);
+        r.moved_to.display().to_string()
+    });
+    Ok((store, moved))
+}
+
+/// The admin token's hash; on first start, or when asked, of a new token, which is shown on the console.
+pub(super) fn admin_token(
+    store: &Store,
+    renew: bool,
+    console: &mut dyn Write,
+) -> Result<TokenHash, AppError> {
+    let kept = store.secret()?.and_then(|bytes| TokenHash::from_bytes(&bytes).ok());
+    if let (Some(hash), false) = (kept, renew) {
+        return Ok(hash);
+    }
+    let token = AdminToken::generate()?;
+    let hash = token.hash()?;
+    store.save_secret(hash.to_bytes().to_vec())?;
+    writeln!(console, "admin token  {}   (shown only now; needed to change anything)", token.as_str())
+        .map_err(AppError::Output)?;
+    Ok(hash)
+}
+
+/// The meter with the devices that were known before.
+pub(super) fn meter(config: &MeterConfig, store: &Store) -> Result<Meter, AppError> {
+    let mut meter = Meter::new(config);
+    for device in store.devices()? {
+        if let Some(known) = known(device) {
+            meter.devices_mut().restore(&known);
+        }
+    }
+    Ok(meter)
+}
+
+/// The judge with the baseline, model and open incidents from before. What cannot be read is left out and told: the
+/// daemon learns anew rather than not at all.
+pub(super) fn judge(config: JudgeConfig, store: &Store) -> Result<Judge, AppError> {
+    let baseline = store.snapshot(SnapshotName::Baseline)?.and_then(|bytes| {
+        Baseline::restore(config.baseline.clone(), &bytes)
+            .inspect_err(|error| {
+                tracing::error!("the kept baseline is not used, a new one is learned: {error}")
+            })
+            .ok()
+    });
+    let model = store.snapshot(SnapshotName::Model)?.filter(|bytes| !bytes.is_empty()).and_then(|bytes| {
+        Model::restore(&config.model, &bytes)
+            .inspect_err(|error| tracing::error!("the kept model is not used, it is trained anew: {error}"))
+            .ok()
+    });
+    let mut open = Vec::new();
+    for record in store.open_alerts()? {
+        match Alert::try_from(&record) {
+            Ok(alert) => open.push(alert),
+            Err(error) => tracing::error!("an open alert is not taken up: {error}"),
+        }
+    }
+    let mut judge = Judge::new(config);
+    judge.restore(baseline, model, open);
+    Ok(judge)
+}
+
+fn known(device: DeviceSummary) -> Option<KnownDevice> {
+    let key = match (device.mac, device.ips.first()) {
+        (Some(mac), _) => DeviceKey::Mac(mac),
+        (None, Some(&ip)) => DeviceKey::Ip(ip),
+        (None, None) => return None,
+    };
+    Some(KnownDevice {
+        key,
+        ips: device.ips,
+        name: text(device.name.as_deref()),
+        vendor_class: text(device.vendor.as_deref()),
+        first_seen: device.first_seen,
+        last_seen: device.last_seen,
+        router: device.router,
+        packets_sent: device.packets_sent,
+        packets_received: device.packets_received,
+        bytes_sent: device.bytes_sent,
+        bytes_received: device.bytes_received,
+    })
+}
+
+fn text(text: Option<&str>) -> Text<63> {
+    Text::from_wire(text.unwrap_or_default().as_bytes())
+}
+
+/// A directory for a demo that nobody wants to keep.
+pub(super) fn passing_directory() -> PathBuf {
+    std::env::temp_dir().join(format!("tapguard-demo-{}", std::process::id()))
+}

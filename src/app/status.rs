@@ -1,0 +1,135 @@
+//! From the data plane's own readings to the status that the control plane shows.
+
+use crate::baseline::Phase;
+use crate::control::{
+    AlertCounts, BaselinePhase, BaselineStatus, CaptureStatus, DeviceSummary, FlowSummary, JudgeStatus,
+    MeterStatus, ModelStatus,
+};
+use crate::flow::{Device, DeviceKey, EndReason, FlowRecord};
+use crate::pipeline::{Judge, Meter};
+
+/// Flows shown at most.
+const FLOWS: usize = 256;
+
+/// The meter as seen from outside. `strangers` are the devices that the baseline does not know; none while there is
+/// no baseline.
+pub(super) fn meter(
+    meter: &Meter,
+    config: &crate::flow::Config,
+    capture: CaptureStatus,
+    observations_dropped: u64,
+    strangers: Option<&[DeviceKey]>,
+) -> MeterStatus {
+    let rate = meter.rates().latest();
+    let flows = meter.flows();
+    let device = |d: &Device| summary(d, strangers.map(|s| !s.contains(&d.key)));
+    MeterStatus {
+        capture,
+        now: meter.now().unwrap_or_default(),
+        packets: meter.counts().packets(),
+        bytes: meter.counts().bytes(),
+        packets_per_second: rate.map(|r| r.packets),
+        bits_per_second: rate.map(|r| r.bits),
+        protocols: meter.counts().protocols().collect(),
+        faults: meter.counts().faults().map(|(layer, why, n)| (layer.word(), why.word(), n)).collect(),
+        flows_active: number(flows.active()),
+        flows_capacity: number(config.flow_capacity),
+        flows_total: flows.opened(),
+        flows_ended: EndReason::ALL.into_iter().map(|r| (r.word(), flows.ended(r))).collect(),
+        flows: flows.recent(FLOWS).iter().map(flow).collect(),
+        devices: meter.devices().iter().map(|(_, d)| device(d)).collect(),
+        devices_capacity: number(config.device_capacity),
+        devices_evicted: meter.devices().evicted(),
+        clock_steps: meter.steps(),
+        observations_dropped,
+    }
+}
+
+/// The judge as seen from outside.
+pub(super) fn judge(judge: &Judge) -> JudgeStatus {
+    let baseline = judge.baseline();
+    let tally = judge.tally();
+    JudgeStatus {
+        now: judge.now().unwrap_or_default(),
+        baseline: BaselineStatus {
+            phase: match baseline.phase() {
+                Phase::None => BaselinePhase::None,
+                Phase::Learning => BaselinePhase::Learning,
+                Phase::Armed => BaselinePhase::Armed,
+            },
+            id: baseline.id().map(|id| id.to_string()),
+            learned: baseline.learned(),
+            target: baseline.target(),
+            devices: number(baseline.devices()),
+            windows: number(baseline.windows()),
+        },
+        model: model(judge),
+        no_model: judge.model().err().map(ToString::to_string),
+        windows: judge.windows(),
+        windows_unusual: judge.unusual(),
+        alerts: AlertCounts {
+            raised: tally.raised().map(|(kind, n)| (kind.word(), n)).collect(),
+            updated: tally.updated,
+            cleared: tally.cleared,
+            open: number(judge.open()),
+        },
+        threat: judge.threat(),
+        strangers: baseline.strangers().collect(),
+    }
+}
+
+fn model(judge: &Judge) -> Option<ModelStatus> {
+    let model = judge.model().ok()?;
+    Some(ModelStatus {
+        id: model.id(),
+        trained_at: model.trained_at(),
+        trained_on: model.trained_on(),
+        held_out: model.held_out(),
+        threshold: model.threshold(),
+        size: number(judge.model_size()),
+    })
+}
+
+fn summary(device: &Device, known: Option<bool>) -> DeviceSummary {
+    let text = |t: &str| (!t.is_empty()).then(|| t.to_owned());
+    DeviceSummary {
+        mac: device.mac(),
+        ips: device.ips().collect(),
+        name: text(device.name.as_str()),
+        vendor: text(device.vendor_class.as_str()),
+        first_seen: device.first_seen,
+        last_seen: device.last_seen,
+        packets_sent: device.packets_sent,
+        packets_received: device.packets_received,
+        bytes_sent: device.bytes_sent,
+        bytes_received: device.bytes_received,
+        router: device.router,
+        known,
+    }
+}
+
+fn flow(record: &FlowRecord) -> FlowSummary {
+    FlowSummary {
+        protocol: match record.protocol {
+            1 | 58 => "icmp".to_owned(),
+            6 => "tcp".to_owned(),
+            17 => "udp".to_owned(),
+            other => other.to_string(),
+        },
+        client: record.client.ip,
+        client_port: record.client.port,
+        server: record.server.ip,
+        server_port: record.server.port,
+        state: record.state.word(),
+        first_seen: record.first,
+        last_seen: record.last,
+        packets_to_server: record.to_server.packets,
+        packets_to_client: record.to_client.packets,
+        bytes_to_server: record.to_server.bytes,
+        bytes_to_client: record.to_client.bytes,
+    }
+}
+
+fn number(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

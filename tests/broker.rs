@@ -1,0 +1,270 @@
+//! The daemon and a real Mosquitto: delivery, a broker that is away, passwords and TLS.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::daemon::Daemon;
+use crate::harness::{free_port, skipped, tool, wait_for};
+
+struct Broker {
+    child: Child,
+    config: PathBuf,
+}
+
+impl Broker {
+    /// A broker that keeps sessions in `folder`.
+    fn start(folder: &Path, port: u16, more: &str) -> Self {
+        let config = folder.join("mosquitto.conf");
+        let text = format!(
+            "user root\nlistener {port} 127.0.0.1\npersistence true\npersistence_location {}/\n{more}\n",
+            folder.display()
+        );
+        fs::write(&config, text).unwrap();
+        let child = Self::spawn(&config);
+        let broker = Self { child, config };
+        wait_for("the broker", || std::net::TcpStream::connect(("127.0.0.1", port)).ok());
+        broker
+    }
+
+    fn spawn(config: &Path) -> Child {
+        let mut command = Command::new(tool("mosquitto").unwrap());
+        command.arg("-c").arg(config).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// In order, so that it keeps what it has.
+    fn stop(&mut self) {
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        self.child.wait().unwrap();
+    }
+
+    fn start_again(&mut self) {
+        self.child = Self::spawn(&self.config);
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// mosquitto_sub with a session that the broker keeps.
+struct Subscriber {
+    child: Child,
+    messages: Receiver<(String, String)>,
+}
+
+impl Subscriber {
+    fn start(port: u16, more: &[&str]) -> Self {
+        let mut child = Command::new(tool("mosquitto_sub").unwrap())
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+                "-i",
+                "test",
+                "-c",
+                "-q",
+                "1",
+                "-t",
+                "tapguard/#",
+            ])
+            .args(["-F", "%t %r %q %p"])
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // 4096: more than a test lasts for; the reader waits when it is full.
+        let (sender, messages) = sync_channel(4_096);
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let (topic, rest) = line.split_once(' ').unwrap();
+                if sender.send((topic.to_owned(), rest.to_owned())).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, messages }
+    }
+
+    /// The next message on a topic: retain flag, quality of service, payload.
+    fn next(&self, topic: &str) -> (bool, u8, String) {
+        loop {
+            let (found, rest) =
+                self.messages.recv_timeout(Duration::from_secs(60)).expect("a message in a minute");
+            if found == topic {
+                let mut parts = rest.splitn(3, ' ');
+                let retain = parts.next() == Some("1");
+                let quality = parts.next().unwrap().parse().unwrap();
+                return (retain, quality, parts.next().unwrap().to_owned());
+            }
+        }
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn missing() -> Option<&'static str> {
+    ["mosquitto", "mosquitto_sub"].into_iter().find(|name| tool(name).is_none())
+}
+
+fn demo(folder: &Path, port: u16, more: &[&str]) -> Daemon {
+    let store = folder.join("store").display().to_string();
+    let port = format!("mqtt.port={port}");
+    let args = [
+        "demo",
+        "--speed",
+        "300",
+        "--store",
+        &store,
+        "--set",
+        "mqtt.host=127.0.0.1",
+        "--set",
+        &port,
+        "--set",
+        "tap.name=t",
+    ];
+    Daemon::start(&[&args, more].concat())
+}
+
+#[test]
+fn alerts_wait_for_a_broker_that_is_away() {
+    if let Some(name) = missing() {
+        return skipped("delivery to a broker", &format!("{name} is not installed"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let mut broker = Broker::start(folder.path(), port, "allow_anonymous true");
+    let subscriber = Subscriber::start(port, &[]);
+    let probe = |payload: &str| {
+        let port = port.to_string();
+        let args = ["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", "tapguard/probe", "-m", payload];
+        assert!(Command::new(tool("mosquitto_pub").unwrap()).args(args).status().unwrap().success());
+    };
+    wait_for("the subscription", || {
+        probe("there");
+        subscriber.messages.recv_timeout(Duration::from_millis(200)).ok()
+    });
+    broker.stop();
+
+    let daemon = demo(folder.path(), port, &[]);
+    let scan = daemon.wait_for_alert("port_scan");
+    let status = daemon.statistics();
+    assert!(status["store"]["outbox"].as_u64() >= Some(1), "{}", status["store"]);
+    assert_eq!(status["mqtt"]["state"], "waiting", "{}", status["mqtt"]);
+    broker.start_again();
+    assert_eq!(subscriber.next("tapguard/t/availability").2, "online");
+    let delivered: Value = loop {
+        let (retain, quality, payload) = subscriber.next("tapguard/t/alerts");
+        assert!(!retain && quality == 1);
+        let alert: Value = serde_json::from_str(&payload).unwrap();
+        if alert["kind"] == "port_scan" {
+            break alert;
+        }
+    };
+    assert_eq!((&delivered["id"], &delivered["event"]), (&scan["id"], &"raised".into()));
+    wait_for("an empty outbox", || (daemon.statistics()["store"]["outbox"] == 0).then_some(()));
+    let (_, _, state) = subscriber.next("tapguard/t/state");
+    let state: Value = serde_json::from_str(&state).unwrap();
+    assert_eq!(state["baseline"], "armed", "{state}");
+
+    let (code, log) = daemon.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(subscriber.next("tapguard/t/availability").2, "offline", "an orderly stop says so itself");
+}
+
+#[test]
+fn a_daemon_that_dies_is_told_by_its_last_will() {
+    if let Some(name) = missing() {
+        return skipped("the last will", &format!("{name} is not installed"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let _broker = Broker::start(folder.path(), port, "allow_anonymous true");
+    let daemon = demo(folder.path(), port, &[]);
+    wait_for("the connection", || (daemon.statistics()["mqtt"]["state"] == "connected").then_some(()));
+    let subscriber = Subscriber::start(port, &[]);
+    let (retain, _, word) = subscriber.next("tapguard/t/availability");
+    assert_eq!((retain, word.as_str()), (true, "online"), "a late subscriber is told too");
+    daemon.kill();
+    assert_eq!(subscriber.next("tapguard/t/availability").2, "offline");
+}
+
+#[test]
+fn passwords_and_certificates_are_used_and_wrong_ones_named() {
+    if let Some(name) = missing().or_else(|| tool("openssl").is_none().then_some("openssl")) {
+        return skipped("TLS to a broker", &format!("{name} is not installed"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    certificates(folder.path());
+    let passwords = at("passwords");
+    let made = Command::new(tool("mosquitto_passwd").unwrap())
+        .args(["-c", "-b", &passwords, "tap", "secret"])
+        .status();
+    assert!(made.unwrap().success());
+    let port = free_port();
+    let more = format!(
+        "allow_anonymous false\npassword_file {passwords}\ncafile {}\ncertfile {}\nkeyfile {}",
+        at("ca.pem"),
+        at("broker.pem"),
+        at("broker.key")
+    );
+    let _broker = Broker::start(folder.path(), port, &more);
+    let ca = format!("mqtt.ca_file={}", at("ca.pem"));
+    let settings = ["--set", "mqtt.tls=true", "--set", &ca, "--set", "mqtt.username=tap", "--set"];
+    let daemon = demo(folder.path(), port, &[&settings[..], &["mqtt.password=secret"]].concat());
+    let state = |daemon: &Daemon| daemon.statistics()["mqtt"].clone();
+    wait_for("the connection", || (state(&daemon)["state"] == "connected").then_some(()));
+    assert_eq!(daemon.stop().0, Some(0));
+
+    let daemon = demo(folder.path(), port, &[&settings[..], &["mqtt.password=wrong"]].concat());
+    let refused = wait_for("the refusal", || {
+        Some(state(&daemon)).filter(|m| m["error"].as_str().is_some_and(|e| e.contains("refused")))
+    });
+    assert_eq!(refused["state"], "waiting", "{refused}");
+    assert_eq!(daemon.stop().0, Some(0));
+
+    // Without the authority that signed it, the broker's certificate is not trusted.
+    let other = format!("mqtt.ca_file={}", at("other.pem"));
+    let args = ["--set", "mqtt.tls=true", "--set", &other];
+    let daemon = demo(folder.path(), port, &args);
+    wait_for("the distrust", || {
+        Some(state(&daemon)).filter(|m| m["error"].as_str().is_some_and(|e| e.contains("certificate")))
+    });
+}
+
+/// An authority, a certificate of the broker signed by it, and another authority.
+fn certificates(folder: &Path) {
+    let openssl = |line: &str| {
+        let output = Command::new("openssl").args(line.split(' ')).current_dir(folder).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    for name in ["ca", "other"] {
+        openssl(&format!(
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN={name} -keyout {name}.key -out {name}.pem"
+        ));
+    }
+    openssl(
+        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=broker -addext subjectAltName=IP:127.0.0.1 -keyout broker.key -out broker.csr",
+    );
+    openssl(
+        "x509 -req -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -copy_extensions copy -out broker.pem",
+    );
+}

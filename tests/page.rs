@@ -1,0 +1,36 @@
+//! The page in a real browser.
+
+use std::process::Command;
+
+use crate::harness::daemon::Daemon;
+use crate::harness::{skipped, tool, wait_for};
+
+#[test]
+fn a_browser_shows_source_devices_and_an_alert_with_reasons() {
+    let Some(chromium) = tool("chromium") else { return skipped("the page", "chromium is not installed") };
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store").display().to_string();
+    let daemon = Daemon::start(&["demo", "--speed", "300", "--store", &store]);
+    let alert = daemon.wait_for_alert("port_scan");
+    let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
+    let page = format!("http://{}/", daemon.address);
+    let dump = || {
+        let output = Command::new(&chromium)
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+            .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
+            .args(["--virtual-time-budget=8000", "--dump-dom", &profile, &page])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let title = alert["title"].as_str().unwrap();
+    let reason = alert["reasons"][0]["feature"].as_str().unwrap();
+    // A browser under load may be late with its first paint.
+    let dom = wait_for("the alert on the page", || Some(dump()).filter(|dom| dom.contains(title)));
+    assert!(dom.contains("generated network"), "the page names its source");
+    assert!(dom.contains(reason) || dom.contains(&reason.replace('_', " ")), "the alert's reasons are shown");
+    for device in daemon.get("/api/devices").json()["devices"].as_array().unwrap().iter().take(5) {
+        let mac = device["mac"].as_str().unwrap();
+        assert!(dom.contains(mac), "{mac} is listed");
+    }
+}
