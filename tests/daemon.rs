@@ -30,9 +30,9 @@ fn a_killed_daemon_goes_on_where_it_was() {
     };
     let devices = wait_for("devices in the store", || Some(names(&daemon)).filter(|d| d.len() >= 8));
     // Alerts are durable before they are listed; devices are kept each second in which one changed.
-    let before = daemon.statistics()["uptime_seconds"].as_f64();
+    let before = daemon.statistics()["tap"]["uptime_seconds"].as_f64();
     wait_for("two more seconds", || {
-        (daemon.statistics()["uptime_seconds"].as_f64() > before.map(|t| t + 2.0)).then_some(())
+        (daemon.statistics()["tap"]["uptime_seconds"].as_f64() > before.map(|t| t + 2.0)).then_some(())
     });
     daemon.kill();
 

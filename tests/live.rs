@@ -34,12 +34,13 @@ fn a_played_capture_gives_the_alerts_of_its_replay() {
     let daemon = Daemon::start(&["run", "--interface", &cable.tap, "--store", &store]);
     assert!(daemon.source.contains(&cable.tap) && daemon.source.contains("configured"), "{}", daemon.source);
     cable.play(&path, "1");
-    let counters = wait_for("all frames", || {
-        let counters = daemon.statistics()["capture"]["counters"].clone();
-        (counters["frames"].as_u64() >= Some(frames)).then_some(counters)
+    let statistics = wait_for("all frames", || {
+        let statistics = daemon.statistics();
+        (statistics["capture"]["frames"].as_u64() >= Some(frames)).then_some(statistics)
     });
-    assert_eq!(counters["frames"], frames);
-    assert_eq!((&counters["kernel_drops"], &counters["interface_drops"]), (&Value::from(0), &Value::from(0)));
+    assert_eq!(statistics["capture"]["frames"], frames);
+    let drops = &statistics["drops"];
+    assert_eq!((&drops["kernel"], &drops["interface"]), (&Value::from(0), &Value::from(0)), "{drops}");
     let found = wait_for("the alerts", || {
         let found: BTreeSet<_> = daemon.alerts().iter().map(gist).collect();
         (found.len() >= expected.len()).then_some(found)
@@ -61,15 +62,15 @@ fn an_interface_that_vanishes_is_waited_for() {
     let daemon = Daemon::start(&["run", "--interface", &cable.tap, "--store", &store]);
     let capture = || daemon.statistics()["capture"].clone();
     cable.play(&path, "100");
-    wait_for("frames", || (capture()["counters"]["frames"] == frames).then_some(()));
+    wait_for("frames", || (capture()["frames"] == frames).then_some(()));
     cable.pull();
     let waiting = wait_for("the loss", || Some(capture()).filter(|c| c["state"] == "waiting"));
     assert_eq!(waiting["losses"], 1, "{waiting}");
-    assert!(waiting["reason"].as_str().is_some_and(|r| r.contains(&cable.tap)), "{waiting}");
+    assert!(waiting["waiting_for"].as_str().is_some_and(|r| r.contains(&cable.tap)), "{waiting}");
     assert!(cable.plug());
     wait_for("the return", || (capture()["state"] != "waiting").then_some(()));
     cable.play(&path, "100");
-    wait_for("frames again", || (capture()["counters"]["frames"].as_u64() >= Some(2 * frames)).then_some(()));
+    wait_for("frames again", || (capture()["frames"].as_u64() >= Some(2 * frames)).then_some(()));
 }
 
 #[test]

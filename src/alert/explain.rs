@@ -113,10 +113,12 @@ fn others(peers: &[Peer], peer_count: u64) -> String {
 }
 
 impl Party {
-    /// The name people know it by: its own name with an address, else an address.
+    /// The name people know it by: its own name with an address, else an address. Of several addresses, an IPv4 one
+    /// is what they find in their router.
     #[must_use]
     pub fn label(&self) -> String {
-        match (&self.name, self.ips.first(), self.mac) {
+        let ip = self.ips.iter().find(|ip| ip.is_ipv4()).or(self.ips.first());
+        match (&self.name, ip, self.mac) {
             (Some(name), Some(ip), _) => format!("{name} ({ip})"),
             (Some(name), None, Some(mac)) => format!("{name} ({mac})"),
             (Some(name), None, None) => name.clone(),

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Alert, AlertId, Config, Event, Severity, explain};
 use crate::behaviour::{Evidence, Kind, Party, Peer};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// What a finding was compared with, for the alert to name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +36,10 @@ struct Incident {
 }
 
 impl Incidents {
+    /// Time that a swept host takes to answer, name resolution of the link included (RFC 1122, 2.3.2.1: ARP asks
+    /// once a second).
+    const ANSWER: Span = Span::from_secs(3);
+
     /// No incident is open.
     #[must_use]
     pub fn new(config: Config) -> Self {
@@ -81,6 +85,27 @@ impl Incidents {
             incident.alert.last_seen = now;
             incident.alert.timestamp = now;
         }
+    }
+
+    /// Whether an open incident of another kind, with evidence from `since` on, has this host as its subject or among
+    /// its peers, and so explains what is unusual about it.
+    #[must_use]
+    pub fn explains(&self, host: &Party, since: Timestamp) -> bool {
+        self.open.iter().map(|i| &i.alert).any(|alert| {
+            alert.kind != Kind::Behaviour
+                && alert.last_seen >= since
+                && (same_subject(&alert.subject, host) || alert.peers.iter().any(|peer| is_peer(peer, host)))
+        })
+    }
+
+    /// Whether an open sweep of another host was going on at `time`, so that a silent device may have answered it.
+    #[must_use]
+    pub fn is_swept(&self, host: &Party, time: Timestamp) -> bool {
+        self.open.iter().map(|i| &i.alert).any(|alert| {
+            alert.kind == Kind::HostSweep
+                && (alert.first_seen..=alert.last_seen + Self::ANSWER).contains(&time)
+                && !same_subject(&alert.subject, host)
+        })
     }
 
     /// The next telling, in order.
@@ -228,6 +253,11 @@ fn same_subject(a: &Party, b: &Party) -> bool {
     }
 }
 
+fn is_peer(peer: &Peer, host: &Party) -> bool {
+    peer.ip.is_some_and(|ip| host.ips.contains(&ip))
+        || (peer.ip.is_none() && peer.mac.is_some() && peer.mac == host.mac)
+}
+
 fn identity(evidence: &Evidence) -> AlertId {
     let subject = match (evidence.subject.mac, evidence.subject.ips.first()) {
         (Some(mac), _) => mac.to_string(),
@@ -286,7 +316,6 @@ mod tests {
     use super::*;
     use crate::behaviour::Reason;
     use crate::packet::Mac;
-    use crate::time::Span;
 
     fn at(seconds: u64) -> Timestamp {
         Timestamp::EPOCH + Span::from_secs(1_000 + seconds)
@@ -373,6 +402,27 @@ mod tests {
         after.handle_time(at(660));
         let cleared = after.poll().unwrap();
         assert_eq!((cleared.id, cleared.event, cleared.count), (raised.id, Event::Cleared, 2));
+    }
+
+    #[test]
+    fn a_named_incident_explains_its_subject_and_its_peers() {
+        let mut incidents = Incidents::new(Config::default());
+        incidents.handle(scan(1, 10, 0.8), Provenance::default());
+        let station = |n| Party { mac: Some(Mac([2, 0, 0, 0, 0, n])), ..Party::default() };
+        let victim = Party { ips: vec![[192, 0, 2, 1].into()], ..station(9) };
+        let asked = [station(1), victim.clone(), station(3)].map(|p| incidents.explains(&p, at(0)));
+        assert_eq!(asked, [true, true, false]);
+        assert!(!incidents.explains(&victim, at(60)), "what is over explains nothing new");
+    }
+
+    #[test]
+    fn a_sweep_may_wake_silent_hosts_but_not_its_own_source() {
+        let mut incidents = Incidents::new(Config::default());
+        incidents.handle(Evidence { kind: Kind::HostSweep, ..scan(1, 10, 0.8) }, Provenance::default());
+        let station = |n| Party { mac: Some(Mac([2, 0, 0, 0, 0, n])), ..Party::default() };
+        let asked =
+            [(1, 10), (2, 8), (2, 13), (2, 7), (2, 14)].map(|(n, t)| incidents.is_swept(&station(n), at(t)));
+        assert_eq!(asked, [false, true, true, false, false]);
     }
 
     #[test]

@@ -56,8 +56,11 @@ pub fn run(mut config: Config, options: &Options, console: &mut dyn Write) -> Re
         .enable_all()
         .build()
         .map_err(|source| AppError::Start { what: "the runtime", source })?;
-    let result = start(config, input, options, &runtime, console)
-        .and_then(|daemon| runtime.block_on(daemon.wait_and_stop()));
+    // Before anyone is told that it runs: a stop that comes at once is orderly too.
+    let result = Signals::new(&runtime).and_then(|signals| {
+        let daemon = start(config, input, options, &runtime, console)?;
+        runtime.block_on(daemon.wait_and_stop(signals))
+    });
     if let Some(directory) = passing
         && let Err(error) = std::fs::remove_dir_all(&directory)
     {
@@ -179,31 +182,42 @@ fn spawn<T: Send + 'static>(
     Ok(receiver)
 }
 
-impl Daemon {
-    async fn wait_and_stop(mut self) -> Result<(), AppError> {
+/// What ends the daemon from outside.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new(runtime: &Runtime) -> Result<Self, AppError> {
+        let _entered = runtime.enter();
         let listen =
             |kind| signal(kind).map_err(|source| AppError::Start { what: "signal handling", source });
-        let mut terminate = listen(SignalKind::terminate())?;
-        let mut interrupt = listen(SignalKind::interrupt())?;
-        let died = self.serve(&mut terminate, &mut interrupt).await;
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+}
+
+impl Daemon {
+    async fn wait_and_stop(mut self, mut signals: Signals) -> Result<(), AppError> {
+        let died = self.serve(&mut signals).await;
         tracing::info!("stopping");
         // A second interrupt is a person who does not want to wait.
         let stopped = tokio::select! {
             stopped = timeout(DEADLINE.to_std(), self.stop()) => stopped.unwrap_or(Err(AppError::Late(DEADLINE))),
-            _ = interrupt.recv() => Err(AppError::Late(Span::ZERO)),
+            _ = signals.interrupt.recv() => Err(AppError::Late(Span::ZERO)),
         };
         died.and(stopped)
     }
 
     /// Until a signal comes or a thread ends.
-    async fn serve(&mut self, terminate: &mut Signal, interrupt: &mut Signal) -> Result<(), AppError> {
+    async fn serve(&mut self, signals: &mut Signals) -> Result<(), AppError> {
         let mut housekeeping = interval(Housekeeping::INTERVAL.to_std());
         housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut keeper = Housekeeping::new();
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
+                _ = signals.terminate.recv() => return Ok(()),
+                _ = signals.interrupt.recv() => return Ok(()),
                 ended = &mut self.capture_ended => return match ended {
                     Ok(Err(error)) => Err(error.into()),
                     Ok(Ok(())) | Err(_) => Err(AppError::Died { what: "the capture thread" }),

@@ -26,6 +26,8 @@ pub(super) struct JudgeLoop {
 impl JudgeLoop {
     /// Longest time that a command waits and the shown status is old.
     const PATIENCE: Span = Span::from_millis(200);
+    /// What a slow storage medium is waited for.
+    const DISK: Span = Span::from_secs(10);
 
     /// Runs until the capture thread is gone, then keeps what was learned.
     pub(super) fn run(mut self) {
@@ -81,8 +83,13 @@ impl JudgeLoop {
     }
 
     fn drain(&mut self) {
+        let mut learned = false;
         while let Some(verdict) = self.judge.poll() {
+            learned |= !matches!(verdict, Verdicts::Alert(_));
             self.keep(verdict);
+        }
+        if learned {
+            self.secure();
         }
     }
 
@@ -100,6 +107,13 @@ impl JudgeLoop {
             }
         };
         if let Err(error) = kept {
+            report(&error);
+        }
+    }
+
+    /// What was learned is on the medium before anything builds on it.
+    fn secure(&self) {
+        if let Err(error) = self.store.flush(Self::DISK) {
             report(&error);
         }
     }

@@ -45,7 +45,8 @@ pub enum Origin {
     },
 }
 
-/// Time that an interface has to show traffic before the generated network is played instead.
+/// Time that an interface has to show traffic before the generated network is played instead, and the storage medium
+/// to take a new token.
 const PATIENCE: Span = Span::from_secs(10);
 /// What the generated network is learned for, and the quiet time after it before the first attack.
 pub(super) const DEMO_LEARNING: Span = Span::from_secs(1_200);
@@ -118,6 +119,7 @@ pub(super) fn admin_token(
     let token = AdminToken::generate()?;
     let hash = token.hash()?;
     store.save_secret(hash.to_bytes().to_vec())?;
+    store.flush(PATIENCE)?;
     writeln!(console, "admin token  {}   (shown only now; needed to change anything)", token.as_str())
         .map_err(AppError::Output)?;
     Ok(hash)

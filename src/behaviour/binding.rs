@@ -161,8 +161,10 @@ impl Binding {
     }
 }
 
-/// Two adapters of one device, bonded or bridged, which may answer for each other: their addresses differ in the last
-/// octet only. A spoofer who takes such an address for himself is not seen here.
+/// Two adapters of one device, bonded or bridged, which may answer for each other: makers number them one after the
+/// other. A spoofer who takes such an address for himself is not seen here; a neighbour of the same make and batch is.
 fn are_siblings(one: Mac, other: Mac) -> bool {
-    one.0[..5] == other.0[..5]
+    const ADAPTERS: u8 = 4;
+    let ([.., a], [.., b]) = (one.0, other.0);
+    one.0[..5] == other.0[..5] && a.abs_diff(b) < ADAPTERS
 }

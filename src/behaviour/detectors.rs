@@ -159,7 +159,7 @@ impl View {
                 self.one_sided += 1;
                 told.news = News::Answered;
             }
-            News::Opened | News::Refused | News::Ended(_) => {}
+            News::Opened | News::Refused | News::Renewed | News::Ended(_) => {}
         }
         if self.answered.max(self.one_sided) >= 1 << 10 {
             self.answered /= 2;

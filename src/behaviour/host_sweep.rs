@@ -141,7 +141,7 @@ impl HostSweeps {
                 sweep.hosts.refuse(&host, silence, now);
             }
             News::Ended(EndReason::Unanswered) if believable => sweep.hosts.refuse(&host, silence, now),
-            News::Opened | News::Ended(_) => return None,
+            News::Opened | News::Renewed | News::Ended(_) => return None,
         }
         sweep.judge(now)
     }

@@ -99,7 +99,7 @@ impl PortScans {
             News::Answered => pair.ports.answer(&port),
             News::Refused => pair.refuse(port, flow, now),
             News::Ended(EndReason::Unanswered) if believable => pair.ports.refuse(&port, silence, now),
-            News::Opened | News::Ended(_) => return None,
+            News::Opened | News::Renewed | News::Ended(_) => return None,
         }
         pair.judge(now)
     }

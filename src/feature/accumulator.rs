@@ -241,7 +241,7 @@ impl Flows {
             }
             News::Answered => self.answered += 1,
             News::Refused | News::Ended(EndReason::Unanswered) => self.failed += 1,
-            News::Opened | News::Ended(_) => {}
+            News::Opened | News::Renewed | News::Ended(_) => {}
         }
     }
 
@@ -252,7 +252,7 @@ impl Flows {
                 self.clients.insert(address_hash(event.flow.client.ip));
             }
             News::Refused | News::Ended(EndReason::Unanswered) => self.refused += 1,
-            News::Opened | News::Answered | News::Ended(_) => {}
+            News::Opened | News::Answered | News::Renewed | News::Ended(_) => {}
         }
     }
 

@@ -77,6 +77,7 @@ impl Windows {
         // An evicted or flushed flow says how long the table kept it, not how long it lasted.
         let ended = match event.news {
             News::Ended(reason) => !matches!(reason, EndReason::Evicted | EndReason::Flushed),
+            News::Renewed => true,
             News::Opened | News::Answered | News::Refused => false,
         };
         for (device, side) in [(client, Side::Client), (server, Side::Server)] {

@@ -33,12 +33,14 @@ pub struct Config {
     pub established_timeout: Span,
     /// Silence after which any other flow ends as [`EndReason::Idle`].
     pub idle_timeout: Span,
+    /// Time after which a flow that goes on is told of and counted anew ([`News::Renewed`]).
+    pub active_timeout: Span,
     /// Key of the hash tables: random in live capture, fixed in replay. No result depends on it.
     pub hash_seed: u64,
 }
 
 impl Default for Config {
-    /// 65,536 flows and 2,048 devices, about 20 MB; attempts 10 s, established 30 min, others 60 s.
+    /// 65,536 flows and 2,048 devices, about 20 MB; attempts 10 s, established 30 min, others 60 s, active 30 min.
     fn default() -> Self {
         Self {
             flow_capacity: 65_536,
@@ -46,6 +48,7 @@ impl Default for Config {
             attempt_timeout: Span::from_secs(10),
             established_timeout: Span::from_secs(1_800),
             idle_timeout: Span::from_secs(60),
+            active_timeout: Span::from_secs(1_800),
             hash_seed: 0,
         }
     }

@@ -117,7 +117,7 @@ pub struct FlowEvent {
 }
 
 /// What can happen to a flow. `Opened` comes once and first; `Answered` or `Refused` at most once; `Ended` once and
-/// last.
+/// last. `Renewed` comes each time the flow has lasted for the active timeout.
 ///
 /// A flow found midstream is answered by the first packet but RST of the side that was not the first to be seen, or
 /// at once when that first packet was a SYN+ACK.
@@ -129,6 +129,9 @@ pub enum News {
     Answered,
     /// The server's RST to the SYN, or an ICMP unreachable for the flow.
     Refused,
+    /// It has lasted for the active timeout: the record so far. The next one counts from here, so that a flow that
+    /// never ends is told of too (RFC 3954, section 5).
+    Renewed,
     /// It is no longer in the table.
     Ended(EndReason),
 }

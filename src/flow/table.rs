@@ -34,6 +34,7 @@ use crate::time::{Span, Timestamp};
 pub struct FlowTable {
     flows: Table<Flow, CLASSES>,
     timeouts: [Span; CLASSES],
+    active_timeout: Span,
     now: Timestamp,
     /// No timeout is due before this.
     due: Timestamp,
@@ -49,6 +50,7 @@ pub struct FlowTable {
 struct Counters {
     opened: u64,
     ended: [u64; EndReason::ALL.len()],
+    renewed: u64,
     strays: u64,
     lost: u64,
 }
@@ -77,7 +79,7 @@ enum Class {
 
 const CLASSES: usize = 5;
 
-/// Events that one packet can cause beside timeouts: evicted or replaced, opened, answered or refused.
+/// Events that one packet can cause beside timeouts: evicted or replaced, opened or renewed, answered or refused.
 const EVENTS_PER_PACKET: usize = 4;
 
 impl FlowTable {
@@ -96,6 +98,7 @@ impl FlowTable {
         Self {
             flows: Table::new(config.flow_capacity.max(1), config.hash_seed),
             timeouts,
+            active_timeout: config.active_timeout,
             now: Timestamp::from_nanos(i64::MIN),
             due: Timestamp::from_nanos(i64::MAX),
             ordinal: 0,
@@ -191,6 +194,12 @@ impl FlowTable {
         self.counters.ended[reason as usize]
     }
 
+    /// Times that a flow lasted for the active timeout.
+    #[must_use]
+    pub const fn renewed(&self) -> u64 {
+        self.counters.renewed
+    }
+
     /// IP packets that belong to no flow since construction.
     #[must_use]
     pub const fn strays(&self) -> u64 {
@@ -215,7 +224,10 @@ impl FlowTable {
     fn account(&mut self, packet: &Packet, wire: &Wire) {
         if let Some(place) = self.flows.find(&packet.tuple.canonical()) {
             match self.fate(place, packet) {
-                None => return self.carry_on(place, packet, wire),
+                None => {
+                    self.renew_if_due(place);
+                    return self.carry_on(place, packet, wire);
+                }
                 Some(reason) => self.end(place, reason),
             }
         }
@@ -276,6 +288,21 @@ impl FlowTable {
         if state == FlowState::Accepted {
             self.emit(News::Answered, record);
         }
+    }
+
+    /// A flow that has lasted for the active timeout is told of, and its record begins anew with the same sides and
+    /// state.
+    fn renew_if_due(&mut self, place: Place) {
+        let (now, limit) = (self.now, self.active_timeout);
+        let Some(flow) = self.flows.get_mut(place) else { return };
+        if now.since(flow.record.first) < limit {
+            return;
+        }
+        let told = flow.record;
+        flow.record =
+            FlowRecord { first: now, to_server: Traffic::default(), to_client: Traffic::default(), ..told };
+        self.counters.renewed += 1;
+        self.emit(News::Renewed, told);
     }
 
     fn carry_on(&mut self, place: Place, packet: &Packet, wire: &Wire) {
@@ -743,6 +770,27 @@ mod tests {
     }
 
     #[test]
+    fn a_flow_that_goes_on_is_told_of_now_and_then() {
+        let mut table = FlowTable::new(&Config { active_timeout: Span::from_secs(100), ..config() });
+        let mut told = Vec::new();
+        for second in 0..=250 {
+            let back = second % 2 == 1;
+            let ports = if back { udp(53, 4_000) } else { udp(4_000, 53) };
+            table.handle(&packet(second * 1_000, back, ports), None, None);
+            told.extend(
+                drain(&mut table)
+                    .into_iter()
+                    .map(|e| (e.news, e.flow.to_server.packets + e.flow.to_client.packets)),
+            );
+        }
+        assert_eq!(
+            told,
+            [(News::Opened, 1), (News::Answered, 2), (News::Renewed, 100), (News::Renewed, 100)]
+        );
+        assert_eq!((table.active(), table.opened(), table.renewed()), (1, 1, 2));
+    }
+
+    #[test]
     fn flush_ends_all_in_order_of_first_packet() {
         let mut table = FlowTable::new(&config());
         for port in [3, 1, 2] {
@@ -812,7 +860,7 @@ mod tests {
         #[test]
         fn every_packet_is_accounted_for_once(digests in digests(), flow_capacity in 1..20_usize) {
             let (table, events) = run(&digests, &Config { flow_capacity, ..Config::default() });
-            let ended = events.iter().filter(|e| matches!(e.news, News::Ended(_)));
+            let ended = events.iter().filter(|e| matches!(e.news, News::Ended(_) | News::Renewed));
             let packets: u64 = ended.map(|e| e.flow.to_server.packets + e.flow.to_client.packets).sum();
             prop_assert_eq!(packets + table.strays(), u64::try_from(digests.len()).unwrap());
             let ends: u64 = EndReason::ALL.iter().map(|&r| table.ended(r)).sum();
@@ -838,6 +886,7 @@ mod tests {
                         prop_assert!(!*told);
                         *told = true;
                     }
+                    News::Renewed => prop_assert!(known.is_some()),
                     News::Ended(_) => drop(open.remove(known.unwrap())),
                 }
             }

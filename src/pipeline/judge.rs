@@ -241,6 +241,9 @@ impl Judge {
             return;
         }
         self.unusual += 1;
+        if self.incidents.explains(&seen.party, seen.window.start) {
+            return;
+        }
         let evidence = statistical(model, seen, &verdict);
         let provenance = Provenance { model: Some(model.id()), baseline: self.baseline_name() };
         self.incidents.handle(evidence, provenance);
@@ -260,7 +263,10 @@ impl Judge {
         self.arrivals = waiting;
         let told: Vec<Sighting> = told;
         for sighting in told {
-            self.announce(sighting, now);
+            // A silent device that answers a sweep is no newcomer: it was only never asked.
+            if !self.incidents.is_swept(&sighting.party, sighting.time) {
+                self.announce(sighting, now);
+            }
         }
         self.incidents.handle_time(now);
     }

@@ -86,6 +86,8 @@ pub(super) enum Fault {
     System(#[from] io::Error),
     #[error(transparent)]
     Panicked(#[from] Panicked),
+    #[error("the database opens, but what was in it is gone")]
+    Emptied,
 }
 
 impl Fault {

@@ -77,7 +77,11 @@ impl Store {
         let place = Place::take(&config.path)?;
         let in_place = |source| StoreError::Directory { path: config.path.clone(), source };
         let mut generation = place.current().map_err(in_place)?;
-        let (ledger, replaced) = match Ledger::open(&place.generation(generation), config.cache) {
+        let ledger = |generation| {
+            let begun = place.is_complete(generation);
+            Ledger::open(&place.generation(generation), config.cache).and_then(|ledger| ledger.begin(begun))
+        };
+        let (ledger, replaced) = match ledger(generation) {
             Ok(ledger) => (ledger, None),
             Err(fault) if fault.is_refusal() => return Err(refused(&place, generation, fault)),
             Err(fault) => {
@@ -85,8 +89,7 @@ impl Store {
                 let moved_to =
                     place.set_aside(generation).map_err(|source| StoreError::Aside { path, source })?;
                 generation += 1;
-                let ledger = Ledger::open(&place.generation(generation), config.cache)
-                    .map_err(|fault| refused(&place, generation, fault))?;
+                let ledger = ledger(generation).map_err(|fault| refused(&place, generation, fault))?;
                 (ledger, Some(Replaced { moved_to, why: fault.to_string() }))
             }
         };

@@ -16,6 +16,9 @@ use crate::time::Timestamp;
 /// Key in [`Tree::Meta`] of the position that the next outbox entry gets.
 const NEXT_POSITION: &[u8] = b"next_position";
 
+/// Key in [`Tree::Meta`] that is there from the first start on: sled opens some truncated files as empty ones.
+const BEGUN: &[u8] = b"begun";
+
 /// The database and its counts.
 pub(super) struct Ledger {
     pub(super) database: Arc<Database>,
@@ -55,6 +58,20 @@ impl Ledger {
             }
             Ok(ledger)
         })?
+    }
+
+    /// Notes in a new database that it was begun; in one that was begun `before`, the note must be there.
+    pub(super) fn begin(mut self, before: bool) -> Result<Self, Fault> {
+        if self.database.get(Tree::Meta, BEGUN)?.is_none() {
+            if before {
+                return Err(Fault::Emptied);
+            }
+            contain(|| {
+                self.put(Tree::Meta, BEGUN, &[1])?;
+                self.database.sync()
+            })??;
+        }
+        Ok(self)
     }
 
     /// Sets a value.

@@ -62,7 +62,7 @@ impl Place {
     /// are removed. A number for a new one where there is none.
     pub(super) fn current(&self) -> io::Result<u64> {
         let mut numbers = self.numbered(GENERATION)?;
-        let complete = |n: &u64| self.generation(*n).join(COMPLETE).exists();
+        let complete = |n: &u64| self.is_complete(*n);
         let Some(current) = numbers.iter().rev().find(|n| complete(n)).or(numbers.last()).copied() else {
             return Ok(0);
         };
@@ -76,6 +76,11 @@ impl Place {
     /// Directory of a generation.
     pub(super) fn generation(&self, number: u64) -> PathBuf {
         self.root.join(format!("{GENERATION}{number}"))
+    }
+
+    /// Whether a generation is marked so.
+    pub(super) fn is_complete(&self, number: u64) -> bool {
+        self.generation(number).join(COMPLETE).exists()
     }
 
     /// Marks a generation whose content is on disk as the one that counts from now on.
