@@ -139,6 +139,8 @@ fn demo(folder: &Path, port: u16, more: &[&str]) -> Daemon {
         &port,
         "--set",
         "tap.name=t",
+        "--set",
+        "mqtt.state_interval=1",
     ];
     Daemon::start(&[&args, more].concat())
 }
@@ -187,7 +189,13 @@ fn alerts_wait_for_a_broker_that_is_away() {
 
     let (code, log) = daemon.stop();
     assert_eq!(code, Some(0), "{log}");
-    assert_eq!(subscriber.next("tapguard/t/availability").2, "offline", "an orderly stop says so itself");
+    // "online" comes twice where the subscriber came back after the daemon: live, and retained.
+    let mut words = std::iter::repeat_with(|| subscriber.next("tapguard/t/availability").2);
+    assert_eq!(
+        words.find(|word| word != "online").as_deref(),
+        Some("offline"),
+        "an orderly stop says so itself"
+    );
 }
 
 #[test]

@@ -84,6 +84,7 @@ fn a_quiet_interface_gives_way_to_the_generated_network_and_says_so() {
     let daemon = Daemon::start(&["run", "--or-demo", "--interface", &cable.tap, "--store", &store]);
     assert!(daemon.source.contains("generated network"), "{}", daemon.source);
     assert!(daemon.source.contains(&format!("no traffic on interface {}", cable.tap)), "{}", daemon.source);
-    let source = daemon.statistics()["capture"].clone();
+    let source =
+        wait_for("the source", || Some(daemon.statistics()["capture"].clone()).filter(|c| !c.is_null()));
     assert_eq!(source["kind"], "demo", "{source}");
 }
