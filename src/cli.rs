@@ -60,7 +60,7 @@ pub(crate) struct Serving {
     #[arg(long)]
     pub(crate) new_token: bool,
     /// Times real time at which the generated network is played.
-    #[arg(long, value_name = "TIMES", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "TIMES", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) speed: u32,
 }
 

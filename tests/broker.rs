@@ -130,7 +130,7 @@ fn demo(folder: &Path, port: u16, more: &[&str]) -> Daemon {
     let args = [
         "demo",
         "--speed",
-        "300",
+        "1000",
         "--store",
         &store,
         "--set",

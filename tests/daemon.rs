@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::harness::daemon::Daemon;
 use crate::harness::{http, skipped, tool, wait_for};
 
-/// The generated network, fast: learned in four seconds.
+/// The generated network, fast: learned in seven seconds.
 fn demo(store: &Path) -> Daemon {
-    Daemon::start(&["demo", "--speed", "300", "--store", &store.display().to_string()])
+    Daemon::start(&["demo", "--speed", "1000", "--store", &store.display().to_string()])
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn a_browser_shows_source_devices_and_an_alert_with_reasons() {
     let Some(chromium) = tool("chromium") else { return skipped("the page", "chromium is not installed") };
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store").display().to_string();
-    let daemon = Daemon::start(&["demo", "--speed", "300", "--store", &store]);
+    let daemon = Daemon::start(&["demo", "--speed", "1000", "--store", &store]);
     let alert = daemon.wait_for_alert("port_scan");
     let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
     let page = format!("http://{}/", daemon.address);

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
 
-use super::status;
+use super::status::{self, Readings};
 use crate::capture::{CaptureError, Next, Source, Tap, TapState};
 use crate::control::{BaselinePhase, Board, CaptureState, CaptureStatus, SourceKind};
 use crate::demo::Paced;
 use crate::pipeline::{Meter, MeterConfig, Observation};
 use crate::sys::clock::Stopwatch;
-use crate::time::{Span, Timestamp};
+use crate::time::Span;
 
 /// Where the daemon's frames come from.
 pub(super) enum Input {
@@ -65,12 +65,6 @@ pub(super) struct CaptureLoop {
     pub(super) stop: Arc<AtomicBool>,
 }
 
-/// Totals that the loop itself counts.
-struct Loss {
-    dropped: u64,
-    judge_gone: bool,
-}
-
 impl CaptureLoop {
     /// Time between two publications of the status.
     const PUBLISH: Span = Span::from_millis(500);
@@ -82,15 +76,14 @@ impl CaptureLoop {
     /// # Errors
     /// When the source is of no more use.
     pub(super) fn run(mut self) -> Result<(), CaptureError> {
-        let mut loss = Loss { dropped: 0, judge_gone: false };
+        let mut readings = Readings::default();
         let mut published = Stopwatch::start();
-        let mut last_frame = None;
-        self.publish(&loss, false, last_frame);
-        while !self.stop.load(Ordering::Relaxed) && !loss.judge_gone {
+        self.publish(readings, false);
+        while !self.stop.load(Ordering::Relaxed) {
             let mut quiet_tick = false;
             match self.input.source().next()? {
                 Next::Frame(frame) => {
-                    last_frame = Some(frame.time);
+                    readings.last_packet = Some(frame.time);
                     self.meter.handle_frame(&frame);
                 }
                 Next::Idle(now) => {
@@ -100,22 +93,23 @@ impl CaptureLoop {
                 Next::End => break,
             }
             // The clock is read once a tick, not once a frame.
-            let ticked = forward(&mut self.meter, &self.observations, &mut loss);
+            let Ok(ticked) = forward(&mut self.meter, &self.observations, &mut readings) else { break };
             if (ticked || quiet_tick) && published.elapsed() >= Self::PUBLISH {
                 published = Stopwatch::start();
-                self.publish(&loss, false, last_frame);
+                self.publish(readings, false);
             }
         }
         self.meter.finish();
-        forward(&mut self.meter, &self.observations, &mut loss);
-        self.publish(&loss, true, last_frame);
+        // The judge may be gone; what it did not take it does not miss.
+        drop(forward(&mut self.meter, &self.observations, &mut readings));
+        self.publish(readings, true);
         Ok(())
     }
 
-    fn publish(&mut self, loss: &Loss, ended: bool, last_frame: Option<Timestamp>) {
+    fn publish(&mut self, readings: Readings, ended: bool) {
         let counters = self.input.source().counters();
         let now = self.meter.now().unwrap_or_default();
-        let quiet = last_frame.is_none_or(|at| now.since(at) > Self::QUIET);
+        let quiet = readings.last_packet.is_none_or(|at| now.since(at) > Self::QUIET);
         let (state, losses) = match &self.input {
             _ if ended => (CaptureState::Ended, 0),
             Input::Tap(tap) => match tap.state() {
@@ -136,21 +130,28 @@ impl CaptureLoop {
         let judge = self.board.judge.latest();
         let armed = judge.as_deref().filter(|j| j.baseline.phase == BaselinePhase::Armed);
         let strangers = armed.map(|j| j.strangers.as_slice());
-        let status = status::meter(&self.meter, &self.config.flow, capture, loss.dropped, strangers);
+        let status = status::meter(&self.meter, &self.config.flow, capture, readings, strangers);
         self.board.meter.publish(status);
     }
 }
 
+/// The judging thread has ended.
+struct JudgeGone;
+
 /// Hands over what was observed; whether a tick was among it.
-fn forward(meter: &mut Meter, to: &SyncSender<Observation>, loss: &mut Loss) -> bool {
+fn forward(
+    meter: &mut Meter,
+    to: &SyncSender<Observation>,
+    readings: &mut Readings,
+) -> Result<bool, JudgeGone> {
     let mut ticked = false;
     while let Some(observation) = meter.poll_observation() {
         ticked |= matches!(observation, Observation::Time(_) | Observation::Step(_));
         match to.try_send(observation) {
             Ok(()) => {}
-            Err(TrySendError::Full(_)) => loss.dropped += 1,
-            Err(TrySendError::Disconnected(_)) => loss.judge_gone = true,
+            Err(TrySendError::Full(_)) => readings.observations_dropped += 1,
+            Err(TrySendError::Disconnected(_)) => return Err(JudgeGone),
         }
     }
-    ticked
+    Ok(ticked)
 }

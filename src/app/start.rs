@@ -49,10 +49,10 @@ pub enum Origin {
 /// to take a new token.
 const PATIENCE: Span = Span::from_secs(10);
 /// What the generated network is learned for, and the quiet time after it before the first attack.
-pub(super) const DEMO_LEARNING: Span = Span::from_secs(1_200);
+pub(super) const DEMO_LEARNING: Span = Span::from_secs(7_200);
 const DEMO_QUIET: Span = Span::from_secs(120);
 /// Quiet time between two attacks: long enough for each to be seen by itself.
-const DEMO_GAP: Span = Span::from_secs(600);
+const DEMO_GAP: Span = Span::from_secs(1_800);
 /// The demo is the same each time.
 const DEMO_SEED: u64 = 1;
 

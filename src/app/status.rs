@@ -7,9 +7,19 @@ use crate::control::{
 };
 use crate::flow::{Device, DeviceKey, EndReason, FlowRecord};
 use crate::pipeline::{Judge, Meter};
+use crate::time::Timestamp;
 
 /// Flows shown at most.
 const FLOWS: usize = 256;
+
+/// What the capture thread itself counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Readings {
+    /// Time of the latest frame.
+    pub(super) last_packet: Option<Timestamp>,
+    /// Observations that the judge had no room for.
+    pub(super) observations_dropped: u64,
+}
 
 /// The meter as seen from outside. `strangers` are the devices that the baseline does not know; none while there is
 /// no baseline.
@@ -17,7 +27,7 @@ pub(super) fn meter(
     meter: &Meter,
     config: &crate::flow::Config,
     capture: CaptureStatus,
-    observations_dropped: u64,
+    readings: Readings,
     strangers: Option<&[DeviceKey]>,
 ) -> MeterStatus {
     let rate = meter.rates().latest();
@@ -26,6 +36,7 @@ pub(super) fn meter(
     MeterStatus {
         capture,
         now: meter.now().unwrap_or_default(),
+        last_packet: readings.last_packet,
         packets: meter.counts().packets(),
         bytes: meter.counts().bytes(),
         packets_per_second: rate.map(|r| r.packets),
@@ -36,12 +47,15 @@ pub(super) fn meter(
         flows_capacity: number(config.flow_capacity),
         flows_total: flows.opened(),
         flows_ended: EndReason::ALL.into_iter().map(|r| (r.word(), flows.ended(r))).collect(),
+        flows_renewed: flows.renewed(),
+        flowless_packets: flows.strays(),
         flows: flows.recent(FLOWS).iter().map(flow).collect(),
         devices: meter.devices().iter().map(|(_, d)| device(d)).collect(),
         devices_capacity: number(config.device_capacity),
         devices_evicted: meter.devices().evicted(),
         clock_steps: meter.steps(),
-        observations_dropped,
+        observations_dropped: readings.observations_dropped,
+        events_dropped: meter.events_dropped(),
     }
 }
 
@@ -62,6 +76,7 @@ pub(super) fn judge(judge: &Judge) -> JudgeStatus {
             target: baseline.target(),
             devices: number(baseline.devices()),
             windows: number(baseline.windows()),
+            untracked: baseline.untracked(),
         },
         model: model(judge),
         no_model: judge.model().err().map(ToString::to_string),

@@ -30,6 +30,8 @@ pub struct MeterStatus {
     pub capture: CaptureStatus,
     /// Time of the latest packet or tick, on the capture's clock.
     pub now: Timestamp,
+    /// Time of the latest packet; none before the first.
+    pub last_packet: Option<Timestamp>,
     /// Packets decoded since start.
     pub packets: u64,
     /// Bytes on the wire since start.
@@ -50,6 +52,10 @@ pub struct MeterStatus {
     pub flows_total: u64,
     /// Flows by the reason why they ended (closed, reset, idle, evicted, ...).
     pub flows_ended: Vec<(&'static str, u64)>,
+    /// Times that a flow lasted for the active timeout, after which it is counted anew.
+    pub flows_renewed: u64,
+    /// IP packets that belong to no flow: fragments after the first, stray resets, unreadable transport headers.
+    pub flowless_packets: u64,
     /// The flows that were active last, newest first; at most 256.
     pub flows: Vec<FlowSummary>,
     /// Devices in the table now, in the order in which they were first seen.
@@ -62,6 +68,8 @@ pub struct MeterStatus {
     pub clock_steps: u64,
     /// Observations dropped because the judging thread was behind: what they would have told is lost.
     pub observations_dropped: u64,
+    /// Flow events, windows and findings that overflowed a queue inside the meter; 0 unless there is a fault.
+    pub events_dropped: u64,
 }
 
 /// A source of frames as the page names it.
@@ -201,6 +209,8 @@ pub struct BaselineStatus {
     pub devices: u64,
     /// Device windows it holds.
     pub windows: u64,
+    /// Sightings of devices that it could not remember because its table is full.
+    pub untracked: u64,
 }
 
 /// Phase of a baseline.

@@ -66,8 +66,8 @@ features! {
     RefusedFlowRate "refused_flow_rate" "flows/s" Logarithmic "Flows to it that it refused or, for TCP, did not answer.";
     SynShare "syn_share" "ratio" Linear "Connection openings among the TCP segments it sent.";
     RstShare "rst_share" "ratio" Linear "Resets among the TCP segments it sent.";
-    FlowDurationMean "flow_duration_mean" "seconds" Logarithmic "Mean duration of the flows of the device that came to their end or lasted for the active timeout.";
-    FlowBytesMean "flow_bytes_mean" "bytes" Logarithmic "Mean bytes, both ways, of the flows of the device that came to their end or lasted for the active timeout.";
+    FlowDurationMean "flow_duration_mean" "seconds" Logarithmic "Mean duration of the flows of the device that came to their end.";
+    FlowBytesMean "flow_bytes_mean" "bytes" Logarithmic "Mean bytes, both ways, of the flows of the device that came to their end.";
     TcpShare "tcp_share" "ratio" Linear "TCP among the packets it sent.";
     UdpShare "udp_share" "ratio" Linear "UDP among the packets it sent.";
     IcmpShare "icmp_share" "ratio" Linear "ICMP among the packets it sent.";

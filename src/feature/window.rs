@@ -77,8 +77,7 @@ impl Windows {
         // An evicted or flushed flow says how long the table kept it, not how long it lasted.
         let ended = match event.news {
             News::Ended(reason) => !matches!(reason, EndReason::Evicted | EndReason::Flushed),
-            News::Renewed => true,
-            News::Opened | News::Answered | News::Refused => false,
+            News::Opened | News::Answered | News::Refused | News::Renewed => false,
         };
         for (device, side) in [(client, Side::Client), (server, Side::Server)] {
             let Some(accumulator) = device.and_then(|id| self.accumulator(id)) else { continue };

@@ -167,6 +167,13 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
     out.gauge("flows_active", "Flows in the table", meter.flows_active)?;
     out.gauge("flows_capacity", "Flows that the table holds", meter.flows_capacity)?;
     out.counter("flows", "Flows seen", meter.flows_total)?;
+    out.counter("flows_renewed", "Times that a flow lasted for the active timeout", meter.flows_renewed)?;
+    out.counter("flowless_packets", "IP packets that belong to no flow", meter.flowless_packets)?;
+    out.counter(
+        "meter_dropped_events",
+        "Events that overflowed a queue inside the meter",
+        meter.events_dropped,
+    )?;
     out.labelled("flows_ended", "Flows that ended, by reason", "reason", meter.flows_ended.iter().copied())?;
     out.gauge(
         "devices_active",
@@ -191,6 +198,11 @@ fn baseline(out: &mut Out<'_>, judge: &JudgeStatus) -> Result<(), Error> {
     out.gauge("baseline_target_seconds", "Capture time to learn in all", baseline.target.as_secs_f64())?;
     out.gauge("baseline_devices", "Devices that the baseline knows", baseline.devices)?;
     out.gauge("baseline_windows", "Device windows that the baseline holds", baseline.windows)?;
+    out.counter(
+        "baseline_untracked_devices",
+        "Sightings that its full table could not remember",
+        baseline.untracked,
+    )?;
     if let Some(model) = &judge.model {
         out.gauge(
             "model_trained_timestamp_seconds",
@@ -223,6 +235,7 @@ fn store(out: &mut Out<'_>, store: &StoreStatus) -> Result<(), Error> {
     out.gauge("store_alerts", "Alert records held", store.alerts)?;
     out.counter("store_alerts_expired", "Alert records deleted for age or room", store.alerts_expired)?;
     out.counter("store_write_errors", "Writes that failed", store.write_errors)?;
+    out.counter("store_unreadable_records", "Records that could not be read", store.unreadable)?;
     out.gauge(
         "store_replaced",
         "1 when the store did not open and was replaced in this run",

@@ -81,8 +81,8 @@ fn statistics_carry_what_the_daemon_measured() {
     assert_eq!(all["capture"]["last_packet_age_seconds"], 0.0);
     assert_eq!(all["traffic"]["packets_per_second"], 1204.5);
     assert_eq!(all["traffic"]["faults"][0]["reason"], "truncated");
-    let drops = serde_json::json!({"kernel": 12, "interface": 3, "observations": 4, "flows_evicted": 5,
-        "devices_evicted": 0, "outbox": 0, "store_writes": 0, "connections_refused": 0});
+    let drops = serde_json::json!({"kernel": 12, "interface": 3, "observations": 4, "events": 6, "flows_evicted": 5,
+        "devices_evicted": 0, "devices_untracked": 1, "outbox": 0, "store_writes": 0, "store_unreadable": 0, "connections_refused": 0});
     assert_eq!(all["drops"], drops);
     assert_eq!(all["devices"]["new"], 1);
     assert_eq!(all["baseline"]["phase"], "armed");

@@ -123,7 +123,7 @@ struct CaptureView {
     waiting_for: Option<String>,
     /// Time on the capture's clock.
     time: String,
-    /// Latest packet of any device in the table, on the capture's clock; null before the first.
+    /// Latest packet, on the capture's clock; null before the first.
     last_packet: Option<String>,
     /// Capture time since then.
     last_packet_age_seconds: Option<f64>,
@@ -136,7 +136,7 @@ struct CaptureView {
 impl CaptureView {
     fn new(meter: &MeterStatus) -> Self {
         let capture = &meter.capture;
-        let last = meter.devices.iter().map(|device| device.last_seen).max();
+        let last = meter.last_packet;
         Self {
             kind: source_word(capture.kind),
             name: capture.name.clone(),
@@ -212,10 +212,14 @@ struct DropsView {
     kernel: Option<u64>,
     interface: Option<u64>,
     observations: Option<u64>,
+    /// Inside the meter; 0 unless there is a fault.
+    events: Option<u64>,
     flows_evicted: Option<u64>,
     devices_evicted: Option<u64>,
     outbox: Option<u64>,
     store_writes: Option<u64>,
+    store_unreadable: Option<u64>,
+    devices_untracked: Option<u64>,
     connections_refused: Option<u64>,
 }
 
@@ -226,10 +230,13 @@ impl DropsView {
             kernel: meter.map(|m| m.capture.counters.kernel_drops),
             interface: meter.map(|m| m.capture.counters.interface_drops),
             observations: meter.map(|m| m.observations_dropped),
+            events: meter.map(|m| m.events_dropped),
             flows_evicted: meter.map(flows_evicted),
             devices_evicted: meter.map(|m| m.devices_evicted),
             outbox: store.map(|s| s.outbox_dropped),
             store_writes: store.map(|s| s.write_errors),
+            store_unreadable: store.map(|s| s.unreadable),
+            devices_untracked: status.judge.as_deref().map(|j| j.baseline.untracked),
             connections_refused: status.http.as_deref().map(|h| h.refused),
         }
     }
@@ -244,6 +251,8 @@ pub(super) struct FlowCounts {
     active: u64,
     capacity: u64,
     total: u64,
+    renewed: u64,
+    flowless_packets: u64,
     ended: BTreeMap<&'static str, u64>,
 }
 
@@ -253,6 +262,8 @@ impl FlowCounts {
             active: meter.flows_active,
             capacity: meter.flows_capacity,
             total: meter.flows_total,
+            renewed: meter.flows_renewed,
+            flowless_packets: meter.flowless_packets,
             ended: meter.flows_ended.iter().copied().collect(),
         }
     }

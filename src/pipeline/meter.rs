@@ -114,6 +114,12 @@ impl Meter {
         &self.flows
     }
 
+    /// Flow events, windows and findings that overflowed a queue between the parts.
+    #[must_use]
+    pub const fn events_dropped(&self) -> u64 {
+        self.flows.events_lost() + self.windows.dropped() + self.behaviours.dropped()
+    }
+
     /// Totals.
     #[must_use]
     pub const fn counts(&self) -> &Counts {

@@ -258,7 +258,8 @@ function showHealth(s) {
   ] : [], "not reported yet");
   const lost = [
     ["Frames, by the kernel", "kernel"], ["Frames, by the interface", "interface"], ["Observations", "observations"], ["Flows evicted", "flows_evicted"],
-    ["Devices evicted", "devices_evicted"], ["Alerts not delivered", "outbox"], ["Writes to the store", "store_writes"], ["Connections refused", "connections_refused"],
+    ["Devices evicted", "devices_evicted"], ["Alerts not delivered", "outbox"], ["Writes to the store", "store_writes"], ["Unreadable records", "store_unreadable"],
+    ["Devices beyond the baseline's table", "devices_untracked"], ["Events inside the meter", "events"], ["Connections refused", "connections_refused"],
   ];
   facts("drop-facts", lost.map(([name, key]) => [name, s.drops[key] === null ? "unknown" : whole.format(s.drops[key]), s.drops[key] ? "warn" : ""]));
   const kinds = s.traffic ? Object.entries(s.traffic.protocols).sort((a, b) => b[1] - a[1]) : [];

@@ -394,6 +394,10 @@ pub(crate) fn meter() -> MeterStatus {
         devices_evicted: 0,
         clock_steps: 0,
         observations_dropped: 4,
+        events_dropped: 6,
+        last_packet: Some(NOW),
+        flows_renewed: 2,
+        flowless_packets: 9,
     }
 }
 
@@ -403,6 +407,7 @@ pub(crate) fn judge() -> JudgeStatus {
         strangers: Vec::new(),
         now: NOW,
         baseline: BaselineStatus {
+            untracked: 1,
             phase: BaselinePhase::Armed,
             id: Some("b3".to_owned()),
             learned: Span::from_secs(86_400),
