@@ -68,8 +68,8 @@ const fn advice(kind: Kind) -> &'static str {
              update, a new use, or somebody else in control of it."
         }
         Kind::TapStore => {
-            "The database did not open and was moved aside; a new one was begun, so earlier baseline, devices and \
-             alerts are not in use. Check the storage medium; the old files can be looked at."
+            "The database did not open and was moved aside, to where the status page says; a new one was begun, so \
+             earlier baseline, devices and alerts are not in use. Check the storage medium."
         }
     }
 }

@@ -46,12 +46,15 @@ impl Incidents {
         Self { config, open: Vec::new(), told: VecDeque::new() }
     }
 
-    /// Takes up incidents that were open when the daemon stopped; what exceeds the capacity is left out. They are
-    /// not told again.
+    /// Takes up incidents that were open when the daemon stopped. They are not told again; what exceeds the capacity
+    /// is cleared.
     pub fn restore(&mut self, alerts: impl IntoIterator<Item = Alert>) {
-        for alert in alerts.into_iter().take(self.config.open_capacity) {
-            let peer_count = u64::try_from(alert.peers.len()).unwrap_or(u64::MAX);
+        for alert in alerts {
+            let (peer_count, at) = (u64::try_from(alert.peers.len()).unwrap_or(u64::MAX), alert.last_seen);
             self.open.push(Incident { alert, peer_count, news: false });
+            if self.open.len() > self.config.open_capacity {
+                self.clear(0, at);
+            }
         }
     }
 
@@ -82,6 +85,7 @@ impl Incidents {
     /// The capture's clock jumped: what is open counts its silence from `now`.
     pub fn handle_step(&mut self, now: Timestamp) {
         for incident in &mut self.open {
+            incident.alert.first_seen = incident.alert.first_seen.min(now);
             incident.alert.last_seen = now;
             incident.alert.timestamp = now;
         }
@@ -206,19 +210,22 @@ impl Incident {
         merge_peers(&mut alert.peers, evidence.peers.iter());
         self.peer_count = self.peer_count.max(u64::try_from(alert.peers.len()).unwrap_or(u64::MAX));
         alert.severity = severity;
-        alert.description = explain::description(&evidence);
+        // Words, reasons and score belong together: those of the worst finding are told.
+        if evidence.score >= alert.score {
+            alert.description = explain::description(&evidence);
+            alert.reasons = evidence.reasons;
+            alert.model = provenance.model;
+            alert.baseline = provenance.baseline;
+            alert.score = evidence.score;
+            alert.confidence = evidence.confidence;
+        }
         alert.last_seen = alert.last_seen.max(evidence.time);
         alert.first_seen = alert.first_seen.min(evidence.since);
-        alert.score = alert.score.max(evidence.score);
-        alert.confidence = alert.confidence.max(evidence.confidence);
         alert.subject = fuller(&alert.subject, evidence.subject);
         alert.title = explain::title(alert.kind, &alert.subject, &alert.peers, self.peer_count);
-        alert.reasons = evidence.reasons;
         alert.packets = alert.packets.saturating_add(evidence.packets);
         alert.bytes = alert.bytes.saturating_add(evidence.bytes);
         alert.count = alert.count.saturating_add(1);
-        alert.model = provenance.model;
-        alert.baseline = provenance.baseline;
         self.news = true;
         escalated
     }
@@ -268,6 +275,7 @@ fn identity(evidence: &Evidence) -> AlertId {
     hash.update(evidence.kind.word());
     hash.update(subject);
     hash.update(evidence.since.as_nanos().to_be_bytes());
+    hash.update(evidence.time.as_nanos().to_be_bytes());
     let mut first = [0; 8];
     for (to, from) in first.iter_mut().zip(hash.finalize()) {
         *to = from;

@@ -42,6 +42,9 @@ const DEADLINE: Span = Span::from_secs(10);
 /// Observations that may wait for the judge: a minute of a busy network's windows. Overflow is counted as lost.
 const OBSERVATIONS: usize = 16_384;
 
+/// Time between two frames or idle calls of a live source beyond which the clock has jumped.
+const LONGEST_STEP: Span = Span::from_secs(30);
+
 /// Runs the daemon until SIGTERM or SIGINT. What people need to know is written to `console`; the rest is logged.
 ///
 /// # Errors
@@ -83,7 +86,7 @@ fn adapt_to_demo(config: &mut Config) -> Option<std::path::PathBuf> {
 }
 
 fn start(
-    config: Config,
+    mut config: Config,
     input: Input,
     options: &Options,
     runtime: &Runtime,
@@ -93,6 +96,8 @@ fn start(
     let board = Arc::new(Board::default());
     let (commands, asked) = CommandQueue::new();
     let announcement = announcement(&input);
+    // A live source tells the time many times a second.
+    config.meter.longest_step = LONGEST_STEP;
     let meter = start::meter(&config.meter, &store)?;
     let judge = start::judge(config.judge.clone(), &store)?;
     let parts = Parts {

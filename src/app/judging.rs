@@ -19,8 +19,8 @@ pub(super) struct JudgeLoop {
     pub(super) commands: Receiver<Command>,
     pub(super) store: Store,
     pub(super) board: Arc<Board>,
-    /// Where a store that did not open was moved, to be told of as soon as there is a time.
-    pub(super) replaced: Option<String>,
+    /// The store did not open and was replaced, which is told of as soon as there is a time.
+    pub(super) replaced: bool,
 }
 
 impl JudgeLoop {
@@ -47,7 +47,8 @@ impl JudgeLoop {
                 self.publish();
             }
         }
-        self.keep(Verdicts::Baseline(self.judge.snapshot()));
+        self.judge.finish();
+        self.drain();
         self.publish();
     }
 
@@ -64,8 +65,8 @@ impl JudgeLoop {
         if self.judge.now().is_none() && self.judge.baseline().id().is_none() {
             self.judge.start_baseline(now, None);
         }
-        if let Some(moved) = self.replaced.take() {
-            self.judge.handle_tap(store_replaced(now, &moved));
+        if std::mem::take(&mut self.replaced) {
+            self.judge.handle_tap(store_replaced(now));
         }
         self.drain();
     }
@@ -128,7 +129,7 @@ fn report(error: &StoreError) {
     tracing::error!("{error}");
 }
 
-fn store_replaced(now: Timestamp, moved: &str) -> Evidence {
+fn store_replaced(now: Timestamp) -> Evidence {
     Evidence {
         kind: Kind::TapStore,
         time: now,
@@ -139,7 +140,7 @@ fn store_replaced(now: Timestamp, moved: &str) -> Evidence {
         reasons: vec![Reason {
             feature: "replaced_stores".into(),
             value: 1.0,
-            unit: format!("moved to {moved}").into(),
+            unit: "stores".into(),
             median: None,
             p99: None,
             contribution: 1.0,

@@ -75,6 +75,8 @@ pub fn replay(request: &Replay, output: &mut dyn Write) -> Result<Summary, AppEr
     }
     run.meter.finish();
     run.judge_all()?;
+    run.judge.finish();
+    run.write_all()?;
     run.output.flush().map_err(AppError::Output)?;
     Ok(run.summary(files.counters()))
 }
@@ -95,10 +97,15 @@ impl Run<'_> {
                 self.judge.start_baseline(now, Some(duration));
             }
             self.judge.handle(observation);
-            while let Some(verdict) = self.judge.poll() {
-                if let Verdicts::Alert(alert) = verdict {
-                    self.write(&alert)?;
-                }
+            self.write_all()?;
+        }
+        Ok(())
+    }
+
+    fn write_all(&mut self) -> Result<(), AppError> {
+        while let Some(verdict) = self.judge.poll() {
+            if let Verdicts::Alert(alert) = verdict {
+                self.write(&alert)?;
             }
         }
         Ok(())

@@ -96,14 +96,14 @@ fn has_traffic(tap: &mut Tap) -> Result<bool, AppError> {
     Ok(false)
 }
 
-/// Opens the store. Where a broken one was moved to is told.
-pub(super) fn open_store(config: &crate::store::Config) -> Result<(Store, Option<String>), AppError> {
+/// Opens the store, and tells whether a broken one had to be replaced.
+pub(super) fn open_store(config: &crate::store::Config) -> Result<(Store, bool), AppError> {
     let Opened { store, replaced } = Store::open(config)?;
-    let moved = replaced.map(|r| {
-        tracing::error!("the store did not open and was moved to {}: {}", r.moved_to.display(), r.why);
-        r.moved_to.display().to_string()
-    });
-    Ok((store, moved))
+    if let Some(replaced) = &replaced {
+        let moved_to = replaced.moved_to.display();
+        tracing::error!("the store did not open and was moved to {moved_to}: {}", replaced.why);
+    }
+    Ok((store, replaced.is_some()))
 }
 
 /// The admin token's hash; on first start, or when asked, of a new token, which is shown on the console.
@@ -146,7 +146,9 @@ pub(super) fn judge(config: JudgeConfig, store: &Store) -> Result<Judge, AppErro
             })
             .ok()
     });
-    let model = store.snapshot(SnapshotName::Model)?.filter(|bytes| !bytes.is_empty()).and_then(|bytes| {
+    // A model is of no use without the baseline that it was trained on.
+    let kept = store.snapshot(SnapshotName::Model)?.filter(|bytes| baseline.is_some() && !bytes.is_empty());
+    let model = kept.and_then(|bytes| {
         Model::restore(&config.model, &bytes)
             .inspect_err(|error| tracing::error!("the kept model is not used, it is trained anew: {error}"))
             .ok()

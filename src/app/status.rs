@@ -32,7 +32,8 @@ pub(super) fn meter(
 ) -> MeterStatus {
     let rate = meter.rates().latest();
     let flows = meter.flows();
-    let device = |d: &Device| summary(d, strangers.map(|s| !s.contains(&d.key)));
+    // They are in the order of their keys.
+    let device = |d: &Device| summary(d, strangers.map(|s| s.binary_search(&d.key).is_err()));
     MeterStatus {
         capture,
         now: meter.now().unwrap_or_default(),

@@ -56,7 +56,7 @@ pub enum Familiarity {
     New,
     /// It was not, and that was said before.
     Newcomer,
-    /// It was not, and the table is full: it is not remembered, so it would be new each time.
+    /// It was not, and the table is full of known ones: it is not remembered.
     Untracked,
 }
 
@@ -157,8 +157,15 @@ impl Baseline {
         })
     }
 
-    /// A device was seen at `now`. While learning it is remembered as known, when armed as new. At the capacity no
-    /// more are remembered, and those that are stay.
+    /// The clock of the capture jumped to `now`: the jump teaches nothing, and what began before it is not whole.
+    pub fn handle_step(&mut self, now: Timestamp) {
+        self.latest = Some(now);
+        self.watched_since = Some(now);
+    }
+
+    /// A device was seen at `now`. While learning it is remembered as known, when armed as new. At the capacity a new
+    /// one takes the place of the oldest new one: whoever invents addresses pushes out his own, and never a known
+    /// device. Where all are known, no more are remembered.
     pub fn handle_device(&mut self, key: DeviceKey, now: Timestamp) -> Familiarity {
         let (fresh, familiarity) = match (self.phase, self.devices.get(&key)) {
             (Phase::None, _) => return Familiarity::NoBaseline,
@@ -170,10 +177,19 @@ impl Baseline {
         };
         if self.devices.len() >= self.config.device_capacity {
             self.untracked = self.untracked.saturating_add(1);
-            return Familiarity::Untracked;
+            let Some(oldest) = self.oldest_new() else { return Familiarity::Untracked };
+            self.devices.remove(&oldest);
         }
         self.devices.insert(key, fresh);
         familiarity
+    }
+
+    fn oldest_new(&self) -> Option<DeviceKey> {
+        let new = self.devices.iter().filter_map(|(&key, standing)| match *standing {
+            Standing::New { since } => Some((since, key)),
+            Standing::Known { .. } => None,
+        });
+        new.min().map(|(_, key)| key)
     }
 
     /// While learning, keeps a window for training, and its device as known. Not kept are windows that began before
@@ -306,7 +322,12 @@ mod tests {
     }
 
     fn small() -> Config {
-        Config { duration: Span::from_secs(600), window_capacity: 50, device_capacity: 4 }
+        Config {
+            duration: Span::from_secs(600),
+            window_capacity: 50,
+            device_capacity: 4,
+            ..Config::default()
+        }
     }
 
     /// Learns two devices for ten minutes, in steps of ten seconds.
@@ -367,14 +388,17 @@ mod tests {
     }
 
     #[test]
-    fn a_full_device_table_keeps_what_it_has() {
+    fn a_full_device_table_keeps_what_is_known_and_forgets_the_oldest_newcomer() {
         let mut baseline = learned();
-        assert_eq!(baseline.handle_device(device(3), at(700)), Familiarity::New);
-        assert_eq!(baseline.handle_device(device(4), at(700)), Familiarity::New);
-        assert_eq!(baseline.handle_device(device(5), at(700)), Familiarity::Untracked);
-        assert_eq!(baseline.handle_device(device(5), at(700)), Familiarity::Untracked);
-        assert_eq!(baseline.untracked(), 2);
-        assert_eq!(baseline.handle_device(device(1), at(700)), Familiarity::Known);
+        for n in 3..=6_u8 {
+            assert_eq!(baseline.handle_device(device(n), at(700 + u64::from(n))), Familiarity::New);
+        }
+        assert_eq!(
+            (baseline.untracked(), baseline.handle_device(device(1), at(710))),
+            (2, Familiarity::Known)
+        );
+        assert_eq!(baseline.strangers().collect::<Vec<_>>(), [device(5), device(6)]);
+        assert_eq!(baseline.handle_device(device(3), at(711)), Familiarity::New, "it was forgotten");
         // While learning, too, and then no windows of it are kept.
         baseline.start(at(800), None);
         for n in 1..=6 {

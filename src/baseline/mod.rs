@@ -25,13 +25,20 @@ pub struct Config {
     pub duration: Span,
     /// Device windows kept for training; beyond it a seeded reservoir sample of each device's windows is kept.
     pub window_capacity: usize,
-    /// Devices remembered; a later one is counted but stays unknown.
+    /// Devices remembered; see [`Baseline::handle_device`] for what happens at the limit.
     pub device_capacity: usize,
+    /// Length of the windows, which must be that of the features: windows of another length are not comparable.
+    pub window: Span,
 }
 
 impl Default for Config {
     /// A day, 20,000 windows (3 MB), 4,096 devices.
     fn default() -> Self {
-        Self { duration: Span::from_secs(86_400), window_capacity: 20_000, device_capacity: 4_096 }
+        Self {
+            duration: Span::from_secs(86_400),
+            window_capacity: 20_000,
+            device_capacity: 4_096,
+            window: Span::from_secs(60),
+        }
     }
 }

@@ -47,6 +47,16 @@ pub enum BadSnapshot {
         /// Schema of this program.
         expected: u16,
     },
+    /// Its windows have another length.
+    #[error(
+        "snapshot of a baseline has windows of {found}, configured are windows of {expected}; learn anew"
+    )]
+    Window {
+        /// Length that it has.
+        found: Span,
+        /// Length that is configured.
+        expected: Span,
+    },
     /// Its checksum or its form is wrong.
     #[error("snapshot of a {kind} is damaged; learn anew")]
     Damaged {
@@ -151,12 +161,13 @@ impl From<KeyWire> for DeviceKey {
     }
 }
 
-const BASELINE: Sealed = Sealed { magic: *b"tgBL", version: 1, kind: "baseline" };
+const BASELINE: Sealed = Sealed { magic: *b"tgBL", version: 2, kind: "baseline" };
 
 #[derive(Serialize, Deserialize)]
 struct BaselineWire {
     phase: PhaseWire,
     generation: u32,
+    window: u64,
     learned: u64,
     target: u64,
     devices: Vec<DeviceWire>,
@@ -197,6 +208,7 @@ impl Baseline {
                 Phase::Armed => PhaseWire::Armed,
             },
             generation: self.generation,
+            window: self.config.window.as_nanos(),
             learned: self.learned.as_nanos(),
             target: self.target.as_nanos(),
             devices: self.devices.iter().map(device).collect(),
@@ -217,6 +229,10 @@ impl Baseline {
         let (vectors, rest) = wire.values.as_chunks::<COUNT>();
         if !rest.is_empty() || vectors.len() != wire.windows.len() {
             return Err(BASELINE.damaged());
+        }
+        let found = Span::from_nanos(wire.window);
+        if found != config.window {
+            return Err(BadSnapshot::Window { found, expected: config.window });
         }
         let mut baseline = Self::new(config);
         baseline.phase = match wire.phase {

@@ -80,7 +80,7 @@ impl Checker<'_> {
         let range = 60..=31_536_000;
         let duration =
             self.seconds("detection.baseline_duration", raw.baseline_duration, range, default.duration)?;
-        Ok(baseline::Config { duration, ..default })
+        Ok(baseline::Config { duration, window: self.window(raw)?, ..default })
     }
 
     fn model(&self, raw: &Raw) -> Result<model::Config, ConfigError> {

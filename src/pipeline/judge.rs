@@ -7,7 +7,8 @@ use super::{Observation, Sighting, WindowSeen};
 use crate::alert::{self, Alert, Incidents, Provenance, Severity, Tally};
 use crate::baseline::{self, Baseline, Familiarity, Phase};
 use crate::behaviour::{Evidence, Kind, Reason};
-use crate::feature::SCHEMA;
+use crate::feature::{SCHEMA, Slot};
+use crate::flow::DeviceKey;
 use crate::model::{self, Model, NotTrained, Verdict};
 use crate::time::{Span, Timestamp};
 
@@ -59,10 +60,15 @@ pub struct Judge {
     tally: Tally,
     /// New devices whose names are waited for; at most [`Judge::ARRIVALS`].
     arrivals: Vec<Sighting>,
+    /// New devices that were only seen while somebody swept the network, and may have answered him; at most
+    /// [`Judge::ARRIVALS`].
+    swept: Vec<Sighting>,
     windows: u64,
     unusual: u64,
     now: Option<Timestamp>,
     saved: Timestamp,
+    /// The baseline knows more than its snapshot.
+    dirty: bool,
     /// Drained by the caller after each call.
     verdicts: VecDeque<Verdicts>,
 }
@@ -74,6 +80,8 @@ impl Judge {
     const ARRIVALS: usize = 64;
     /// Capture time between two snapshots while learning: what a power cut may cost.
     const SNAPSHOT_INTERVAL: Span = Span::from_secs(600);
+    /// Capture time that new devices wait to be in a snapshot.
+    const NEWS_INTERVAL: Span = Span::from_secs(60);
 
     /// No baseline, no incident.
     #[must_use]
@@ -85,6 +93,8 @@ impl Judge {
             incidents: Incidents::new(config.alert.clone()),
             tally: Tally::default(),
             arrivals: Vec::new(),
+            swept: Vec::new(),
+            dirty: false,
             windows: 0,
             unusual: 0,
             now: None,
@@ -116,8 +126,10 @@ impl Judge {
         self.baseline.start(now, duration);
         self.model = Err(NoModel::Learning);
         self.arrivals.clear();
+        self.swept.clear();
         self.verdicts.push_back(Verdicts::Model(None));
-        self.save_baseline(now);
+        self.now = Some(now);
+        self.save_baseline();
     }
 
     /// Takes one observation in.
@@ -128,10 +140,11 @@ impl Judge {
             Observation::Evidence(evidence) => self.incidents.handle(evidence, Provenance::default()),
             Observation::Time(now) => self.handle_time(now),
             Observation::Step(now) => {
-                self.baseline.handle_time(now);
+                self.baseline.handle_step(now);
                 self.incidents.handle_step(now);
                 self.now = Some(now);
-                for arrival in &mut self.arrivals {
+                self.saved = now;
+                for arrival in self.arrivals.iter_mut().chain(&mut self.swept) {
                     arrival.time = now;
                 }
             }
@@ -150,10 +163,15 @@ impl Judge {
         self.verdicts.pop_front()
     }
 
-    /// A snapshot of the baseline as it is now, for an orderly stop.
-    #[must_use]
-    pub fn snapshot(&self) -> Vec<u8> {
-        self.baseline.snapshot()
+    /// The capture ends: who waits to be told of is told of, and what was learned is kept.
+    pub fn finish(&mut self) {
+        for sighting in std::mem::take(&mut self.arrivals) {
+            if !self.incidents.is_swept(&sighting.party, sighting.time) {
+                self.announce(sighting);
+            }
+        }
+        self.save_baseline();
+        self.drain();
     }
 
     /// The baseline.
@@ -213,31 +231,46 @@ impl Judge {
     }
 
     fn handle_device(&mut self, sighting: Sighting) {
-        if let Some(waiting) = self.arrivals.iter_mut().find(|a| a.key == sighting.key) {
+        let waiting = self.arrivals.iter_mut().chain(&mut self.swept).find(|a| a.key == sighting.key);
+        if let Some(waiting) = waiting {
             waiting.party = sighting.party;
-            return;
+        } else if self.is_new(sighting.key, sighting.time) {
+            self.arrive(sighting);
         }
-        if self.baseline.handle_device(sighting.key, sighting.time) != Familiarity::New {
-            return;
-        }
+    }
+
+    fn is_new(&mut self, key: DeviceKey, time: Timestamp) -> bool {
+        let new = self.baseline.handle_device(key, time) == Familiarity::New;
+        self.dirty |= new;
+        new
+    }
+
+    fn arrive(&mut self, sighting: Sighting) {
         if self.arrivals.len() < Self::ARRIVALS {
             self.arrivals.push(sighting);
         } else {
-            self.announce(sighting, self.now.unwrap_or_default());
+            self.announce(sighting);
         }
     }
 
     fn handle_window(&mut self, seen: &WindowSeen) {
         self.baseline.handle_window(seen.key, &seen.window);
-        // A window of which a part was not watched looks like that of a quieter device.
-        if self.baseline.phase() != Phase::Armed || !self.baseline.is_whole(&seen.window) {
+        if self.baseline.phase() != Phase::Armed {
             return;
         }
-        let Ok(model) = &self.model else { return };
+        self.look_for_newcomer(seen);
+        // A window of which a part was not watched looks like that of a quieter device.
+        let Ok(model) = self.model.as_ref() else { return };
+        if !self.baseline.is_whole(&seen.window) {
+            return;
+        }
         let verdict = model.judge(seen.key, &seen.window.vector);
-        self.windows += 1;
         // A device that the baseline does not know was told of as new; what is usual for it nobody knows yet.
-        if !verdict.unusual || !verdict.known {
+        if !verdict.known {
+            return;
+        }
+        self.windows += 1;
+        if !verdict.unusual {
             return;
         }
         self.unusual += 1;
@@ -249,47 +282,79 @@ impl Judge {
         self.incidents.handle(evidence, provenance);
     }
 
+    /// A device that speaks is asked for here too: its first sighting may have been before a restart, before learning,
+    /// or lost. One that was only seen during a sweep is told of once it does something of its own.
+    fn look_for_newcomer(&mut self, seen: &WindowSeen) {
+        let vector = &seen.window.vector;
+        if vector.get(Slot::SentPacketRate) <= 0.0 {
+            return;
+        }
+        if self.is_new(seen.key, seen.window.start) {
+            self.arrive(Sighting {
+                key: seen.key,
+                party: seen.party.clone(),
+                time: seen.window.end,
+                packets: seen.window.packets,
+                bytes: seen.window.bytes,
+            });
+        }
+        let own = [Slot::OpenedFlowRate, Slot::ArpRequestRate, Slot::DnsQueryRate, Slot::GroupShare];
+        let acts = own.into_iter().any(|slot| vector.get(slot) > 0.0);
+        if !acts || self.incidents.is_swept(&seen.party, seen.window.start) {
+            return;
+        }
+        let later = |a: &Sighting| a.key == seen.key && seen.window.start >= a.time;
+        if let Some(at) = self.swept.iter().position(later) {
+            let sighting = self.swept.swap_remove(at);
+            self.announce(Sighting { party: seen.party.clone(), ..sighting });
+        }
+    }
+
     fn handle_time(&mut self, now: Timestamp) {
         self.now = Some(now);
         if self.baseline.handle_time(now).is_some() {
             self.train();
-            self.save_baseline(now);
-        } else if self.baseline.phase() == Phase::Learning && now.since(self.saved) >= Self::SNAPSHOT_INTERVAL
-        {
-            self.save_baseline(now);
+            self.save_baseline();
+        }
+        let interval = match self.baseline.phase() {
+            Phase::Learning => Self::SNAPSHOT_INTERVAL,
+            Phase::None | Phase::Armed => Self::NEWS_INTERVAL,
+        };
+        if (self.dirty || self.baseline.phase() == Phase::Learning) && now.since(self.saved) >= interval {
+            self.save_baseline();
         }
         let due = |a: &Sighting| now.since(a.time) >= Self::PATIENCE;
-        let (told, waiting) = std::mem::take(&mut self.arrivals).into_iter().partition(due);
+        let (told, waiting): (Vec<_>, Vec<_>) = std::mem::take(&mut self.arrivals).into_iter().partition(due);
         self.arrivals = waiting;
-        let told: Vec<Sighting> = told;
         for sighting in told {
             // A silent device that answers a sweep is no newcomer: it was only never asked.
-            if !self.incidents.is_swept(&sighting.party, sighting.time) {
-                self.announce(sighting, now);
+            let swept = self.incidents.is_swept(&sighting.party, sighting.time);
+            if swept && self.swept.len() < Self::ARRIVALS {
+                self.swept.push(sighting);
+            } else {
+                self.announce(sighting);
             }
         }
         self.incidents.handle_time(now);
     }
 
-    /// Tells of a new device. Its score is the rule of succession's: after n windows of known devices without a
-    /// newcomer the chance of one is 1 in n + 2.
-    fn announce(&mut self, sighting: Sighting, now: Timestamp) {
+    /// Tells of a new device. Its score takes all windows learned for windows without a newcomer (rule of succession:
+    /// then the chance of one is 1 in n + 2), so it is an upper bound where devices came late in learning.
+    fn announce(&mut self, sighting: Sighting) {
+        let learned = self.baseline.learned().as_secs_f64() / 3_600.0;
         let evidence = Evidence {
             kind: Kind::NewDevice,
-            time: now,
+            time: self.now.map_or(sighting.time, |now| now.max(sighting.time)),
             since: sighting.time,
             subject: sighting.party,
             peers: Vec::new(),
             peer_count: 0,
-            reasons: vec![Reason::counted(
-                "known_devices",
-                count(self.baseline.devices()),
-                "devices",
-                None,
-                1.0,
-            )],
-            packets: 0,
-            bytes: 0,
+            reasons: vec![
+                Reason::counted("learned_without_it", learned, "hours", None, 1.0),
+                Reason::counted("known_devices", count(self.baseline.devices()), "devices", None, 0.0),
+            ],
+            packets: sighting.packets,
+            bytes: sighting.bytes,
             score: (0.2 * (count(self.baseline.windows()) + 2.0).log10()).min(1.0),
             confidence: 0.9,
         };
@@ -308,8 +373,9 @@ impl Judge {
         self.baseline.id().map(|id| id.to_string())
     }
 
-    fn save_baseline(&mut self, now: Timestamp) {
-        self.saved = now;
+    fn save_baseline(&mut self) {
+        self.saved = self.now.unwrap_or_default();
+        self.dirty = false;
         self.verdicts.push_back(Verdicts::Baseline(self.baseline.snapshot()));
     }
 

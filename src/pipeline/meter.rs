@@ -11,7 +11,7 @@ use crate::packet::{Digest, Frame, Network, dissect};
 use crate::time::{Span, Timestamp};
 
 /// Settings of the meter's parts.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MeterConfig {
     /// Flow and device tables.
     pub flow: flow::Config,
@@ -19,6 +19,20 @@ pub struct MeterConfig {
     pub feature: feature::Config,
     /// Behaviours.
     pub behaviour: behaviour::Config,
+    /// Time between two frames or idle calls beyond which the clock has jumped.
+    pub longest_step: Span,
+}
+
+impl Default for MeterConfig {
+    /// An hour, since a capture file may pause; a live tap, which tells the time each second, wants less.
+    fn default() -> Self {
+        Self {
+            flow: flow::Config::default(),
+            feature: feature::Config::default(),
+            behaviour: behaviour::Config::default(),
+            longest_step: Span::from_secs(3_600),
+        }
+    }
 }
 
 /// The first half of the data plane.
@@ -32,16 +46,16 @@ pub struct Meter {
     rates: Rates,
     now: Option<Timestamp>,
     next_tick: Timestamp,
+    longest_step: Span,
+    /// Windows whose device was put out of the table before they ended.
+    windows_lost: u64,
     steps: u64,
     /// Drained by the caller after each call; one call adds at most a window and a change for each device.
     observations: VecDeque<Observation>,
 }
 
 impl Meter {
-    /// Time that may pass between two frames, or go back, before it counts as a jump of the clock: an hour forward
-    /// (a quiet live tap ticks each second; a capture file may pause) and ten seconds back (frames of several queues
-    /// are out of order by milliseconds).
-    const FORWARD: Span = Span::from_secs(3_600);
+    /// Time that a frame may be older than one before it: frames of several queues are out of order by milliseconds.
     const BACK: Span = Span::from_secs(10);
     const TICK: Span = Span::from_secs(1);
 
@@ -57,6 +71,8 @@ impl Meter {
             rates: Rates::default(),
             now: None,
             next_tick: Timestamp::EPOCH,
+            longest_step: config.longest_step,
+            windows_lost: 0,
             steps: 0,
             observations: VecDeque::new(),
         }
@@ -117,7 +133,7 @@ impl Meter {
     /// Flow events, windows and findings that overflowed a queue between the parts.
     #[must_use]
     pub const fn events_dropped(&self) -> u64 {
-        self.flows.events_lost() + self.windows.dropped() + self.behaviours.dropped()
+        self.flows.events_lost() + self.windows.dropped() + self.behaviours.dropped() + self.windows_lost
     }
 
     /// Totals.
@@ -153,7 +169,7 @@ impl Meter {
             self.observations.push_back(Observation::Time(time));
             return time;
         };
-        if now.since(time) > Self::BACK || time.since(now) > Self::FORWARD {
+        if now.since(time) > Self::BACK || time.since(now) > self.longest_step {
             self.step(now, time);
             return time;
         }
@@ -176,6 +192,8 @@ impl Meter {
             if let Some(device) = self.devices.get(window.device) {
                 let seen = WindowSeen { key: device.key, party: party_of(device), window };
                 self.observations.push_back(Observation::Window(seen));
+            } else {
+                self.windows_lost += 1;
             }
         }
         self.observations.push_back(Observation::Time(now));
@@ -205,7 +223,13 @@ impl Meter {
         while let Some(event) = self.devices.poll_event() {
             let (DeviceEvent::Appeared(id) | DeviceEvent::Changed(id)) = event;
             if let Some(device) = self.devices.get(id) {
-                let sighting = Sighting { key: device.key, party: party_of(device), time: now };
+                let sighting = Sighting {
+                    key: device.key,
+                    party: party_of(device),
+                    time: now,
+                    packets: device.packets_sent,
+                    bytes: device.bytes_sent,
+                };
                 self.observations.push_back(Observation::Device(sighting));
             }
         }

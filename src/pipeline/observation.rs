@@ -29,6 +29,10 @@ pub struct Sighting {
     pub party: Party,
     /// When.
     pub time: Timestamp,
+    /// Packets that it has sent.
+    pub packets: u64,
+    /// Bytes that it has sent.
+    pub bytes: u64,
 }
 
 /// A window with the identity of its device.

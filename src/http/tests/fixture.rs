@@ -383,13 +383,7 @@ pub(crate) fn meter() -> MeterStatus {
         flows_total: 88_120,
         flows_ended: vec![("closed", 60_000), ("idle", 27_000), ("evicted", 5)],
         flows: (1..=60).map(flow).collect(),
-        devices: vec![
-            device(1, Some("router.example"), 1, Some(true)),
-            device(21, Some("Televisor"), 0, Some(true)),
-            device(52, Some("plc-press-2"), 3, Some(true)),
-            device(99, Some("<img src=x onerror=alert(1)>"), 700, Some(false)),
-            DeviceSummary { mac: None, ..device(77, None, 86_400, None) },
-        ],
+        devices: devices(),
         devices_capacity: 4_096,
         devices_evicted: 0,
         clock_steps: 0,
@@ -449,4 +443,14 @@ pub(crate) fn store() -> StoreStatus {
         last_error: None,
         replaced: None,
     }
+}
+
+fn devices() -> Vec<DeviceSummary> {
+    vec![
+        device(1, Some("router.example"), 1, Some(true)),
+        device(21, Some("Televisor"), 0, Some(true)),
+        device(52, Some("plc-press-2"), 3, Some(true)),
+        device(99, Some("<img src=x onerror=alert(1)>"), 700, Some(false)),
+        DeviceSummary { mac: None, ..device(77, None, 86_400, None) },
+    ]
 }
