@@ -52,7 +52,7 @@ pub(crate) struct Settings {
 pub(crate) struct Serving {
     /// Directory of the store.
     #[arg(long, value_name = "DIR")]
-    pub(crate) store: Option<String>,
+    pub(crate) store: Option<PathBuf>,
     /// Address of the page and the API, such as 127.0.0.1:8080.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) listen: Option<String>,

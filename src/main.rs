@@ -3,7 +3,7 @@
 mod cli;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -50,11 +50,11 @@ fn serve(
     mut flags: Vec<(String, String)>,
     origin: Origin,
 ) -> Result<(), AppError> {
-    flags.extend(serving.store.clone().map(|dir| ("store.path".to_owned(), dir)));
     flags.extend(serving.listen.clone().map(|address| ("http.listen".to_owned(), address)));
     let config = load(settings, flags)?;
     log(config.log);
-    app::run(config, &Options { origin, new_token: serving.new_token }, &mut io::stdout())
+    let options = Options { origin, store: serving.store.clone(), new_token: serving.new_token };
+    app::run(config, &options, &mut io::stdout())
 }
 
 fn replay(args: cli::Replay) -> Result<(), AppError> {
@@ -131,12 +131,12 @@ fn described(interface: &Interface) -> String {
 
 /// Puts the configuration together. The file of the default place is read when it is there.
 fn load(settings: &cli::Settings, flags: Vec<(String, String)>) -> Result<Config, config::ConfigError> {
-    let usual = || Some(Path::new(Config::FILE)).filter(|p| p.exists()).map(Path::to_owned);
     let ours = |name: &str| name != "TAPGUARD_CONFIG";
     let variables =
         std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
     Config::load(&Inputs {
-        file: settings.config.clone().or_else(usual),
+        file: Some(settings.config.clone().unwrap_or_else(|| PathBuf::from(Config::FILE))),
+        required: settings.config.is_some(),
         environment: variables.filter(|(name, _)| ours(name)).collect(),
         overrides: flags,
     })

@@ -172,9 +172,9 @@ fn alerts_wait_for_a_broker_that_is_away() {
     });
     assert_eq!(status["mqtt"]["connected"], false, "{}", status["mqtt"]);
     broker.start_again();
-    assert_eq!(subscriber.next("tapguard/t/availability").2, "online");
+    assert_eq!(subscriber.next("tapguard/t-demo/availability").2, "online");
     let delivered: Value = loop {
-        let (retain, quality, payload) = subscriber.next("tapguard/t/alerts");
+        let (retain, quality, payload) = subscriber.next("tapguard/t-demo/alerts");
         assert!(!retain && quality == 1);
         let alert: Value = serde_json::from_str(&payload).unwrap();
         if alert["kind"] == "port_scan" {
@@ -183,14 +183,14 @@ fn alerts_wait_for_a_broker_that_is_away() {
     };
     assert_eq!((&delivered["id"], &delivered["event"]), (&scan["id"], &"raised".into()));
     wait_for("an empty outbox", || (daemon.statistics()["store"]["outbox"] == 0).then_some(()));
-    let (_, _, state) = subscriber.next("tapguard/t/state");
+    let (_, _, state) = subscriber.next("tapguard/t-demo/state");
     let state: Value = serde_json::from_str(&state).unwrap();
     assert_eq!(state["baseline"], "armed", "{state}");
 
     let (code, log) = daemon.stop();
     assert_eq!(code, Some(0), "{log}");
     // "online" comes twice where the subscriber came back after the daemon: live, and retained.
-    let mut words = std::iter::repeat_with(|| subscriber.next("tapguard/t/availability").2);
+    let mut words = std::iter::repeat_with(|| subscriber.next("tapguard/t-demo/availability").2);
     assert_eq!(
         words.find(|word| word != "online").as_deref(),
         Some("offline"),
@@ -209,10 +209,10 @@ fn a_daemon_that_dies_is_told_by_its_last_will() {
     let daemon = demo(folder.path(), port, &[]);
     wait_for("the connection", || (daemon.statistics()["mqtt"]["connected"] == true).then_some(()));
     let subscriber = Subscriber::start(port, &[]);
-    let (retain, _, word) = subscriber.next("tapguard/t/availability");
+    let (retain, _, word) = subscriber.next("tapguard/t-demo/availability");
     assert_eq!((retain, word.as_str()), (true, "online"), "a late subscriber is told too");
     daemon.kill();
-    assert_eq!(subscriber.next("tapguard/t/availability").2, "offline");
+    assert_eq!(subscriber.next("tapguard/t-demo/availability").2, "offline");
 }
 
 #[test]

@@ -6,7 +6,9 @@ use tapguard::time::Span;
 
 use crate::harness::{capture, tapguard};
 
-const LEARN: u64 = 1_200;
+const LEARN: u64 = 7_200;
+/// Quiet time after it: longer than anything periodic in the network.
+const QUIET: u64 = 5_400;
 
 fn replayed(file: &Path, more: &[&str]) -> String {
     let learn = LEARN.to_string();
@@ -26,11 +28,11 @@ fn raised(output: &str) -> Vec<serde_json::Value> {
 fn the_attacks_of_the_generated_network_are_found_and_its_daily_life_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("network.pcap");
-    capture::write(&file, Span::from_secs(LEARN + 600), Span::ZERO, Span::from_secs(LEARN + 2_400));
+    capture::write(&file, Span::from_secs(LEARN + QUIET), Span::ZERO, Span::from_secs(LEARN + QUIET + 1_800));
     let output = replayed(&file, &[]);
     assert_eq!(output, replayed(&file, &[]), "the same capture gives the same alerts, byte for byte");
     let alerts = raised(&output);
-    let quiet_until = (capture::START + Span::from_secs(LEARN + 600)).to_string();
+    let quiet_until = (capture::START + Span::from_secs(LEARN + QUIET)).to_string();
     for alert in &alerts {
         assert!(alert["timestamp"].as_str().unwrap() >= quiet_until.as_str(), "false alert: {alert}");
         assert!(!alert["reasons"].as_array().unwrap().is_empty(), "no reasons: {alert}");

@@ -1,6 +1,7 @@
 //! The daemon from start to stop. It tells the story: open, announce, run, wait, drain with a deadline.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -37,8 +38,17 @@ struct Daemon {
     board: Arc<Board>,
 }
 
-/// Time for an orderly stop, below what a service manager gives.
-const DEADLINE: Span = Span::from_secs(10);
+/// What each stage of an orderly stop may take: 14 s in all, below what a service manager gives.
+mod deadline {
+    use crate::time::Span;
+
+    pub(super) const CAPTURE: Span = Span::from_secs(2);
+    pub(super) const JUDGE: Span = Span::from_secs(4);
+    pub(super) const MQTT: Span = Span::from_secs(3);
+    pub(super) const HTTP: Span = Span::from_secs(1);
+    pub(super) const STORE: Span = Span::from_secs(4);
+}
+
 /// Observations that may wait for the judge: a minute of a busy network's windows. Overflow is counted as lost.
 const OBSERVATIONS: usize = 16_384;
 
@@ -51,10 +61,7 @@ const LONGEST_STEP: Span = Span::from_secs(30);
 /// When something cannot be opened, or a thread ends by itself.
 pub fn run(mut config: Config, options: &Options, console: &mut dyn Write) -> Result<(), AppError> {
     let input = start::open_input(&config.capture, options.origin)?;
-    let passing = match input {
-        Input::Demo { .. } => adapt_to_demo(&mut config),
-        Input::Tap(_) => None,
-    };
+    let passing = place_store(&mut config, &input, options)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -64,6 +71,8 @@ pub fn run(mut config: Config, options: &Options, console: &mut dyn Write) -> Re
         let daemon = start(config, input, options, &runtime, console)?;
         runtime.block_on(daemon.wait_and_stop(signals))
     });
+    // A name that is being looked up for the broker is not waited for.
+    runtime.shutdown_background();
     if let Some(directory) = passing
         && let Err(error) = std::fs::remove_dir_all(&directory)
     {
@@ -72,17 +81,31 @@ pub fn run(mut config: Config, options: &Options, console: &mut dyn Write) -> Re
     result
 }
 
-/// The generated network is learned in minutes of its own time, and kept only for as long as it runs unless a place
-/// for the store was chosen.
-fn adapt_to_demo(config: &mut Config) -> Option<std::path::PathBuf> {
-    if config.judge.baseline.duration == crate::baseline::Config::default().duration {
-        config.judge.baseline.duration = DEMO_LEARNING;
+/// Says where the store is, which depends on where the frames come from: what is learned of the generated network must
+/// never be taken for what a real one does, nor told under the real tap's name. Gives a directory that passes with
+/// the demo.
+fn place_store(config: &mut Config, input: &Input, options: &Options) -> Result<Option<PathBuf>, AppError> {
+    if let Input::Tap(_) = input {
+        if let Some(store) = &options.store {
+            config.store.path.clone_from(store);
+        }
+        return Ok(None);
     }
-    if config.store.path == crate::store::Config::default().path {
-        config.store.path = start::passing_directory();
-        return Some(config.store.path.clone());
+    config.judge.baseline.duration = DEMO_LEARNING;
+    let name = format!("{}-demo", config.judge.alert.tap);
+    if let Some(mqtt) = &mut config.mqtt {
+        mqtt.tap.clone_from(&name);
     }
-    None
+    config.judge.alert.tap = name;
+    let (path, passing) = match &options.store {
+        Some(store) => (store.join("demo"), None),
+        None => {
+            let directory = start::passing_directory()?;
+            (directory.clone(), Some(directory))
+        }
+    };
+    config.store.path = path;
+    Ok(passing)
 }
 
 fn start(
@@ -100,11 +123,12 @@ fn start(
     config.meter.longest_step = LONGEST_STEP;
     let meter = start::meter(&config.meter, &store)?;
     let judge = start::judge(config.judge.clone(), &store)?;
+    let token = start::admin_token(&store, options.new_token)?;
     let parts = Parts {
         board: Arc::clone(&board),
         archive: Arc::new(store.clone()),
         commands,
-        token: start::admin_token(&store, options.new_token, console)?,
+        token: token.hash.clone(),
         about: About {
             tap: config.judge.alert.tap.clone(),
             version: env!("CARGO_PKG_VERSION"),
@@ -112,9 +136,7 @@ fn start(
         },
     };
     let http = Server::start(&config.http, parts)?;
-    writeln!(console, "page         http://{}/\nsource       {announcement}", shown(http.address()))
-        .and_then(|()| console.flush())
-        .map_err(AppError::Output)?;
+    start::announce(&store, token.fresh.as_ref(), &shown(http.address()), &announcement, console)?;
 
     let (sender, observations) = sync_channel(OBSERVATIONS);
     let stop_capture = Arc::new(AtomicBool::new(false));
@@ -191,6 +213,7 @@ fn spawn<T: Send + 'static>(
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
@@ -198,7 +221,11 @@ impl Signals {
         let _entered = runtime.enter();
         let listen =
             |kind| signal(kind).map_err(|source| AppError::Start { what: "signal handling", source });
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 }
 
@@ -208,8 +235,8 @@ impl Daemon {
         tracing::info!("stopping");
         // A second interrupt is a person who does not want to wait.
         let stopped = tokio::select! {
-            stopped = timeout(DEADLINE.to_std(), self.stop()) => stopped.unwrap_or(Err(AppError::Late(DEADLINE))),
-            _ = signals.interrupt.recv() => Err(AppError::Late(Span::ZERO)),
+            stopped = self.stop() => stopped,
+            _ = signals.interrupt.recv() => Err(AppError::Hurried),
         };
         died.and(stopped)
     }
@@ -223,6 +250,7 @@ impl Daemon {
             tokio::select! {
                 _ = signals.terminate.recv() => return Ok(()),
                 _ = signals.interrupt.recv() => return Ok(()),
+                _ = signals.hangup.recv() => return Ok(()),
                 ended = &mut self.capture_ended => return match ended {
                     Ok(Err(error)) => Err(error.into()),
                     Ok(Ok(())) | Err(_) => Err(AppError::Died { what: "the capture thread" }),
@@ -233,26 +261,39 @@ impl Daemon {
         }
     }
 
-    /// Capture first, so that nothing new comes; then what waits is judged and stored; then it is told.
-    async fn stop(self) -> Result<(), AppError> {
+    /// Capture first, so that nothing new comes; then what waits is judged and stored; then it is told. Each stage has
+    /// its own deadline, and the store is always closed.
+    async fn stop(mut self) -> Result<(), AppError> {
         self.stop_capture.store(true, Ordering::Relaxed);
+        let mut late = Vec::new();
         // Either may have ended already, which was told.
-        if !self.capture_ended.is_terminated() {
-            drop(self.capture_ended.await);
+        if !self.capture_ended.is_terminated()
+            && timeout(deadline::CAPTURE.to_std(), &mut self.capture_ended).await.is_err()
+        {
+            late.push("capture");
         }
-        if !self.judge_ended.is_terminated() {
-            drop(self.judge_ended.await);
+        if !self.judge_ended.is_terminated()
+            && timeout(deadline::JUDGE.to_std(), &mut self.judge_ended).await.is_err()
+        {
+            late.push("judging");
         }
         Housekeeping::new().handle(&self.board, &self.store);
         self.stop_mqtt.send_replace(true);
-        if let Some(mqtt) = self.mqtt
-            && mqtt.await.is_err()
-        {
-            tracing::error!("the MQTT task ended by itself");
+        if let Some(mqtt) = self.mqtt {
+            match timeout(deadline::MQTT.to_std(), mqtt).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => tracing::error!("the MQTT task ended by itself"),
+                Err(_) => late.push("MQTT"),
+            }
         }
-        self.http.stop(Span::from_secs(2));
-        self.store.close(Span::from_secs(3))?;
-        Ok(())
+        // Both wait for threads, so a thread of the runtime does; a second signal is heard meanwhile.
+        let (http, store) = (self.http, self.store);
+        let closed = tokio::task::spawn_blocking(move || {
+            http.stop(deadline::HTTP);
+            store.close(deadline::STORE)
+        });
+        closed.await.map_err(|_| AppError::Died { what: "the closing of the store" })??;
+        if late.is_empty() { Ok(()) } else { Err(AppError::Late(late.join(", "))) }
     }
 }
 

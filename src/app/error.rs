@@ -44,9 +44,15 @@ pub enum AppError {
         /// What.
         what: &'static str,
     },
-    /// The stop took too long.
-    #[error("the daemon did not stop within {0}; what was not yet in the store may be lost")]
-    Late(crate::time::Span),
+    /// The system gave no random numbers.
+    #[error("the operating system has no random numbers for the name of a directory")]
+    NoChance,
+    /// A part did not stop in time.
+    #[error("{0} did not stop in time; what was not yet in the store may be lost")]
+    Late(String),
+    /// A second interrupt.
+    #[error("stopped at once, as asked; what was not yet in the store may be lost")]
+    Hurried,
 }
 
 /// Exit codes after sysexits.h. Wrong arguments end with clap's 2.
@@ -75,8 +81,8 @@ impl AppError {
             Self::Store(StoreError::Directory { .. }) => exit::CANTCREAT,
             Self::Store(_) | Self::Output(_) => exit::IOERR,
             Self::Http(_) => exit::UNAVAILABLE,
-            Self::Randomness(_) | Self::Start { .. } => exit::OSERR,
-            Self::Died { .. } | Self::Late(_) => exit::SOFTWARE,
+            Self::Randomness(_) | Self::NoChance | Self::Start { .. } => exit::OSERR,
+            Self::Died { .. } | Self::Late(_) | Self::Hurried => exit::SOFTWARE,
         }
     }
 

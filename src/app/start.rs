@@ -1,6 +1,8 @@
 //! What is opened before anything runs: source, store, token, what was known before. Each failure names what failed.
 
+use std::fs::DirBuilder;
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use super::AppError;
@@ -24,6 +26,8 @@ use crate::time::Span;
 pub struct Options {
     /// Where frames come from.
     pub origin: Origin,
+    /// Where the store is, instead of where the configuration says. A demo takes a directory of its own in it.
+    pub store: Option<PathBuf>,
     /// Make a new admin token even if there is one.
     pub new_token: bool,
 }
@@ -106,23 +110,51 @@ pub(super) fn open_store(config: &crate::store::Config) -> Result<(Store, bool),
     Ok((store, replaced.is_some()))
 }
 
-/// The admin token's hash; on first start, or when asked, of a new token, which is shown on the console.
-pub(super) fn admin_token(
-    store: &Store,
-    renew: bool,
-    console: &mut dyn Write,
-) -> Result<TokenHash, AppError> {
+/// The admin token as far as it is known.
+pub(super) struct Token {
+    pub(super) hash: TokenHash,
+    /// A new one, which nobody was shown yet.
+    pub(super) fresh: Option<AdminToken>,
+}
+
+/// The admin token's hash; on first start, or when asked, that of a new token.
+pub(super) fn admin_token(store: &Store, renew: bool) -> Result<Token, AppError> {
     let kept = store.secret()?.and_then(|bytes| TokenHash::from_bytes(&bytes).ok());
     if let (Some(hash), false) = (kept, renew) {
-        return Ok(hash);
+        return Ok(Token { hash, fresh: None });
     }
     let token = AdminToken::generate()?;
-    let hash = token.hash()?;
-    store.save_secret(hash.to_bytes().to_vec())?;
-    store.flush(PATIENCE)?;
-    writeln!(console, "admin token  {}   (shown only now; needed to change anything)", token.as_str())
-        .map_err(AppError::Output)?;
-    Ok(hash)
+    Ok(Token { hash: token.hash()?, fresh: Some(token) })
+}
+
+/// Shows page, source and a new token. A token that could not be shown is not kept: the next start makes another.
+pub(super) fn announce(
+    store: &Store,
+    token: Option<&AdminToken>,
+    page: &str,
+    source: &str,
+    console: &mut dyn Write,
+) -> Result<(), AppError> {
+    let mut show = || {
+        if let Some(token) = token {
+            let token = token.as_str();
+            writeln!(console, "admin token  {token}   (shown only now; needed to change anything)")?;
+        }
+        writeln!(console, "page         http://{page}/\nsource       {source}")?;
+        console.flush()
+    };
+    match show() {
+        Ok(()) => {
+            if let Some(token) = token {
+                store.save_secret(token.hash()?.to_bytes().to_vec())?;
+                store.flush(PATIENCE)?;
+            }
+        }
+        Err(error) => {
+            tracing::warn!("the page is at http://{page}/, but standard output cannot be written: {error}")
+        }
+    }
+    Ok(())
 }
 
 /// The meter with the devices that were known before.
@@ -190,7 +222,13 @@ fn text(text: Option<&str>) -> Text<63> {
     Text::from_wire(text.unwrap_or_default().as_bytes())
 }
 
-/// A directory for a demo that nobody wants to keep.
-pub(super) fn passing_directory() -> PathBuf {
-    std::env::temp_dir().join(format!("tapguard-demo-{}", std::process::id()))
+/// A directory of our own for a demo that nobody wants to keep.
+pub(super) fn passing_directory() -> Result<PathBuf, AppError> {
+    let chance = getrandom::u64().map_err(|_| AppError::NoChance)?;
+    let directory = std::env::temp_dir().join(format!("tapguard-demo-{chance:016x}"));
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&directory)
+        .map_err(|source| AppError::Start { what: "the demo's passing store", source })?;
+    Ok(directory)
 }

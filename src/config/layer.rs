@@ -41,9 +41,12 @@ impl Layer {
     }
 }
 
-/// The files of a configuration in order: the file itself, then `conf.d/*.toml` beside it by name.
-pub(super) fn files(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let mut all = vec![main.to_owned()];
+/// The files of a configuration in order: the file itself, which may be missing where it is not required, then
+/// `conf.d/*.toml` beside it by name.
+pub(super) fn files(main: &Path, required: bool) -> Result<Vec<PathBuf>, ConfigError> {
+    let there =
+        main.try_exists().map_err(|source| ConfigError::Unreadable { path: main.to_owned(), source })?;
+    let mut all = if there || required { vec![main.to_owned()] } else { Vec::new() };
     let folder = main.parent().unwrap_or_else(|| Path::new(".")).join("conf.d");
     let unreadable = |source| ConfigError::Unreadable { path: folder.clone(), source };
     match std::fs::read_dir(&folder) {

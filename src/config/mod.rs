@@ -59,8 +59,10 @@ pub enum LogLevel {
 /// What a configuration is made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inputs {
-    /// The main file; none to use defaults, environment and flags alone.
+    /// The main file, beside which `conf.d` is; none to use defaults, environment and flags alone.
     pub file: Option<PathBuf>,
+    /// Whether the main file must be there.
+    pub required: bool,
     /// All environment variables; those that begin with `TAPGUARD_` are looked at.
     pub environment: Vec<(String, String)>,
     /// Settings by flags, as path and value.
@@ -93,7 +95,7 @@ impl Layers {
     fn read(inputs: &Inputs) -> Result<Self, ConfigError> {
         let mut files = Vec::new();
         if let Some(main) = &inputs.file {
-            for path in layer::files(main)? {
+            for path in layer::files(main, inputs.required)? {
                 files.push(Layer::read(&path)?);
             }
         }
@@ -184,7 +186,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tapguard.toml");
         std::fs::write(&path, text).unwrap();
-        (folder, Inputs { file: Some(path), ..Inputs::default() })
+        (folder, Inputs { file: Some(path), required: true, ..Inputs::default() })
     }
 
     fn refusal(text: &str) -> String {

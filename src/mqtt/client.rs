@@ -38,6 +38,7 @@ pub async fn run(config: Config, parts: Parts) {
     let mut backoff = Backoff::new(seed);
     let mut stop = parts.stop.clone();
     let mut client = Client::new(config, parts, seed);
+    client.report(MqttState::Waiting("connecting".to_owned()));
     loop {
         let held = client.connect_and_serve().await;
         let why = match held {
@@ -77,6 +78,8 @@ struct Session {
     /// What the broker has to acknowledge, by packet id.
     unacknowledged: HashMap<u16, Option<OutboxKey>>,
     last: Option<OutboxKey>,
+    /// The state told last, and when.
+    state: Option<(StateRecord, Stopwatch)>,
 }
 
 impl Client {
@@ -86,6 +89,8 @@ impl Client {
     const GOOD: Span = Span::from_secs(60);
     /// Bytes of a packet in either direction; rumqttc's own limit of 10 KiB is too small for an alert with peers.
     const PACKET: usize = 256 << 10;
+    /// How often the state is looked at.
+    const LOOK: Span = Span::from_secs(1);
     const KEEP_ALIVE: Span = Span::from_secs(30);
     /// What a stop waits for the broker to take the last words.
     const FAREWELL: Span = Span::from_secs(2);
@@ -137,7 +142,13 @@ impl Client {
         // 32: events of one turn; the sender waits when it is full, and nothing is lost.
         let (sender, receiver) = mpsc::channel(32);
         let driver = tokio::spawn(drive(events, sender));
-        let session = Session { client, handed: VecDeque::new(), unacknowledged: HashMap::new(), last: None };
+        let session = Session {
+            client,
+            handed: VecDeque::new(),
+            unacknowledged: HashMap::new(),
+            last: None,
+            state: None,
+        };
         let served = self.serve(session, receiver).await;
         driver.abort();
         served
@@ -146,7 +157,7 @@ impl Client {
     async fn serve(&mut self, mut session: Session, mut events: mpsc::Receiver<Turn>) -> Served {
         let wake = self.parts.wake.clone();
         let mut stop = self.parts.stop.clone();
-        let mut state = tokio::time::interval(self.config.state_interval.to_std());
+        let mut look = tokio::time::interval(Self::LOOK.to_std());
         loop {
             tokio::select! {
                 turn = events.recv() => match turn {
@@ -155,7 +166,7 @@ impl Client {
                     None => return Served::Lost("the connection ended".to_owned()),
                 },
                 () = wake.notified() => {}
-                _ = state.tick() => self.publish_state(&mut session),
+                _ = look.tick() => self.publish_state_if_due(&mut session),
                 () = stopped(&mut stop) => {
                     self.farewell(&mut session, &mut events).await;
                     return Served::Stopped;
@@ -175,7 +186,7 @@ impl Client {
                 tracing::info!(broker = self.status.broker, "MQTT: connected");
                 self.report(MqttState::Connected);
                 session.publish(&self.topics.availability, true, b"online".to_vec(), None);
-                self.publish_state(session);
+                self.publish_state_if_due(session);
             }
             Event::Outgoing(Outgoing::Publish(id)) => {
                 if let Some(key) = session.handed.pop_front() {
@@ -199,12 +210,25 @@ impl Client {
         self.report(MqttState::Connected);
     }
 
-    fn publish_state(&self, session: &mut Session) {
+    /// State is published when what people act on changes, and now and then.
+    fn publish_state_if_due(&self, session: &mut Session) {
         if self.since.is_none() {
             return;
         }
-        match serde_json::to_vec(&StateRecord::of(&self.parts.board.status())) {
-            Ok(payload) => _ = session.publish(&self.topics.state, true, payload, None),
+        let state = StateRecord::of(&self.parts.board.status());
+        let due = session
+            .state
+            .as_ref()
+            .is_none_or(|(told, at)| told.differs(&state) || at.elapsed() >= self.config.state_interval);
+        if !due {
+            return;
+        }
+        match serde_json::to_vec(&state) {
+            Ok(payload) => {
+                if session.publish(&self.topics.state, true, payload, None) {
+                    session.state = Some((state, Stopwatch::start()));
+                }
+            }
             Err(error) => tracing::warn!("MQTT: the state cannot be written as JSON: {error}"),
         }
     }

@@ -32,6 +32,12 @@ pub(super) struct StateRecord {
 }
 
 impl StateRecord {
+    /// Whether anything is different that somebody would act on.
+    pub(super) fn differs(&self, other: &Self) -> bool {
+        let telling = |s: &Self| (s.capture, s.baseline, s.threat, s.open_alerts);
+        telling(self) != telling(other)
+    }
+
     pub(super) fn of(status: &Status) -> Self {
         let meter = status.meter.as_deref();
         let judge = status.judge.as_deref();

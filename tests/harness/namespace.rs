@@ -21,7 +21,9 @@ impl Cable {
         if tool("ip").is_none() || tool("tcpreplay").is_none() {
             return Err("`ip` or `tcpreplay` is not installed");
         }
-        let cable = Self { namespace: format!("tg-{name}"), tap: format!("tg-{name}") };
+        // Unique on this machine, and at most 15 characters.
+        let unique = format!("tg{}{name}", std::process::id());
+        let cable = Self { namespace: unique.clone(), tap: unique };
         cable.remove();
         if !ip(&format!("netns add {}", cable.namespace)).status.success() || !cable.plug() {
             return Err("this machine has no network namespaces");
