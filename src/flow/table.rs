@@ -17,7 +17,7 @@ use crate::bounded::{Keyed, Place, Table};
 use crate::packet::{Digest, Mac, Network, TcpFlags};
 use crate::time::{Span, Timestamp};
 
-/// Bidirectional flows, at most [`Config::flow_capacity`]. Memory is reserved at construction (about 270 bytes for
+/// Bidirectional flows, at most [`Config::flow_capacity`]. Memory is reserved at construction (about 280 bytes for
 /// each flow) and nothing is allocated per packet.
 ///
 /// What opens no flow and is only counted (see [`FlowTable::strays`]): an RST that belongs to none, ICMP errors,
