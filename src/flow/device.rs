@@ -32,6 +32,9 @@ pub struct Device {
     pub bytes_received: u64,
     /// Whether it forwards for others. Once found, it stays so.
     pub router: bool,
+    /// Whether it is more than a burst (see [`super::Devices`]), so that it was told of and is worth keeping across
+    /// restarts. Once proven, it stays so.
+    pub proven: bool,
     pub(super) addresses: Addresses,
 }
 
@@ -51,6 +54,7 @@ impl Device {
             packets_received: 0,
             bytes_received: 0,
             router: false,
+            proven: false,
             addresses: Addresses::default(),
         }
     }

@@ -22,6 +22,11 @@ use crate::time::{Span, Timestamp};
 ///   new ones came in between. So a flood of invented sources makes no devices, but hides new hosts while it lasts.
 ///   External addresses are never devices.
 ///
+/// A device is told of once it is proven: with a packet at least [`Devices::APART`] after its first, or, a station,
+/// when it asks for an address or gets one by DHCP (REQUEST, ACK). What is learned of it before is there by then. A
+/// station of one burst is in the table and packets are attributed to it, but nobody is told, so that a flood of
+/// invented hardware addresses is no crowd of new devices; [`Devices::unproven`] counts them.
+///
 /// A station becomes a router when, in an hour, more than 8 unclaimed sources of one family, or more than 3 that
 /// cannot be its own, came from it. An unforwarded private source of a router is its own, up to 8 such sources.
 ///
@@ -50,9 +55,9 @@ pub struct Parties {
 /// Something happened to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceEvent {
-    /// It is new in the table. Not told of restored ones.
+    /// It is new and proven. Not told of restored ones.
     Appeared(DeviceId),
-    /// Its name, vendor class, addresses or router flag changed.
+    /// Its name, vendor class, addresses or router flag changed. Not told before it has appeared.
     Changed(DeviceId),
 }
 
@@ -90,14 +95,14 @@ impl Devices {
         Parties {
             source: source.and_then(|place| {
                 let device = &mut self.roster.get_mut(place)?.device;
-                device.packets_sent += 1;
-                device.bytes_sent += bytes;
+                device.packets_sent = device.packets_sent.saturating_add(1);
+                device.bytes_sent = device.bytes_sent.saturating_add(bytes);
                 self.roster.id(place)
             }),
             destination: destination.and_then(|place| {
                 let device = &mut self.roster.get_mut(place)?.device;
-                device.packets_received += 1;
-                device.bytes_received += bytes;
+                device.packets_received = device.packets_received.saturating_add(1);
+                device.bytes_received = device.bytes_received.saturating_add(bytes);
                 self.roster.id(place)
             }),
         }
@@ -134,9 +139,11 @@ impl Devices {
         all.into_iter()
     }
 
-    /// Puts back a device of an earlier run, without an event. One that was seen meanwhile has changed: it gets what
-    /// it lacks and the sum of both totals. Nothing happens when there is no room (what is there was seen since), or when the
-    /// address of a host behind a router is now that of a station.
+    /// Puts back a device of an earlier run. It counts as proven and is not new: [`DeviceEvent::Appeared`] is not told
+    /// of it, neither now nor when it is seen again, unless that was due already. One that was seen meanwhile has
+    /// changed: it gets what it lacks and the sum of both totals, which stay at the highest number instead of going
+    /// beyond. Nothing happens when there is no room (what is there was seen since), or when the address of a host
+    /// behind a router is now that of a station.
     pub fn restore(&mut self, known: &KnownDevice) {
         self.roster.restore(known);
     }
@@ -145,6 +152,13 @@ impl Devices {
     #[must_use]
     pub const fn evicted(&self) -> u64 {
         self.roster.evicted()
+    }
+
+    /// Devices that came and were not proven: those that wait for it, and those put out before. It falls when one is
+    /// proven; a high number says that hardware addresses were invented.
+    #[must_use]
+    pub const fn unproven(&self) -> u64 {
+        self.roster.unproven()
     }
 
     /// Whether this is an address of the site: a device has it, or it is private (RFC 1918, RFC 4193, RFC 6598),
@@ -263,7 +277,10 @@ impl Devices {
             let _candidate = self.candidates.insert(0, Candidate { ip, first: now });
             return None;
         };
-        let first = self.candidates.get(candidate)?.first;
+        let first = &mut self.candidates.get_mut(candidate)?.first;
+        // The clock may have gone back.
+        *first = now.min(*first);
+        let first = *first;
         if now.since(first) < Self::APART {
             return None;
         }
@@ -316,8 +333,17 @@ impl Devices {
         }
     }
 
-    /// Names are taken from the client itself, addresses from the acknowledgement to it.
+    /// Names are taken from the client itself, addresses from the acknowledgement to it. Both its request and the
+    /// acknowledgement by another prove it.
     fn learn_dhcp(&mut self, from: Mac, dhcp: &Dhcp, now: Timestamp) {
+        let proves = match dhcp.message {
+            DhcpMessage::Request => from == dhcp.client,
+            DhcpMessage::Ack => from != dhcp.client,
+            _ => false,
+        };
+        if let Some(place) = self.roster.find(DeviceKey::Mac(dhcp.client)).filter(|_| proves) {
+            self.roster.prove(place);
+        }
         if let (DhcpMessage::Ack, Some(ip)) = (dhcp.message, dhcp.address) {
             self.claimed(dhcp.client, IpAddr::V4(ip), Claim::Lease, now);
         }
@@ -425,16 +451,100 @@ mod tests {
         let mut d = devices();
         let parties = d.handle(&arp(0, mac(1), "10.0.0.1"));
         let id = parties.source.unwrap();
-        assert_eq!((parties.destination, drain(&mut d)), (None, vec![DeviceEvent::Appeared(id)]));
-        send(&mut d, 1, (mac(1), "fe80::1"), 255);
-        send(&mut d, 2, (mac(1), "2001:db8::1"), 64);
+        assert_eq!(parties.destination, None);
+        send(&mut d, 1_000, (mac(1), "10.0.0.1"), 64);
+        assert_eq!(drain(&mut d), [DeviceEvent::Appeared(id)]);
+        send(&mut d, 1_001, (mac(1), "fe80::1"), 255);
+        send(&mut d, 1_002, (mac(1), "2001:db8::1"), 64);
         assert_eq!(drain(&mut d), [DeviceEvent::Changed(id)], "several changes are told once");
         assert_eq!(ips(&d, mac(1)), ["10.0.0.1", "fe80::1", "2001:db8::1"]);
         assert_eq!(d.by_ip(ip("2001:db8::1")), Some(id));
         assert_eq!(receiver(&mut d, (mac(1), "fe80::1")), station(1));
         let device = d.get(id).unwrap();
-        assert_eq!((device.packets_sent, device.packets_received, device.bytes_sent), (3, 1, 180));
-        assert_eq!((device.first_seen, device.last_seen, device.mac()), (at(0), at(2), Some(mac(1))));
+        assert_eq!((device.packets_sent, device.packets_received, device.bytes_sent), (4, 1, 240));
+        assert_eq!((device.first_seen, device.last_seen, device.mac()), (at(0), at(1_002), Some(mac(1))));
+    }
+
+    #[test]
+    fn a_station_is_told_of_once_it_is_more_than_a_burst() {
+        let mut d = devices();
+        let id = d.handle(&announcement(0, (mac(1), "10.0.0.1"), "tv.local", "10.0.0.1")).source.unwrap();
+        make_router(&mut d, 1);
+        assert_eq!(send(&mut d, 999, (mac(1), "10.0.0.1"), 64), station(1), "though packets are its own");
+        assert_eq!((drain(&mut d), d.unproven()), (vec![], 1));
+        assert!(!d.get(id).unwrap().proven);
+        send(&mut d, 1_000, (mac(1), "10.0.0.1"), 64);
+        assert_eq!((drain(&mut d), d.unproven()), (vec![DeviceEvent::Appeared(id)], 0));
+        let device = d.get(id).unwrap();
+        assert!(
+            device.proven && device.router && device.name.as_str() == "tv",
+            "all that was learned is there"
+        );
+        send(&mut d, 3_000, (mac(1), "10.0.0.1"), 64);
+        assert_eq!(drain(&mut d), []);
+    }
+
+    #[test]
+    fn a_station_that_asks_for_an_address_is_told_of() {
+        let mut d = devices();
+        let appeared = |d: &mut Devices, digest: &Digest| {
+            d.handle(digest);
+            drain(d)
+        };
+        let told = |d: &Devices, number| vec![DeviceEvent::Appeared(d.by_mac(mac(number)).unwrap())];
+        let message = |from, message, client, address| dhcp(0, mac(from), message, mac(client), address);
+        let none = "0.0.0.0";
+        assert_eq!(appeared(&mut d, &message(1, DhcpMessage::Discover, 1, none)), []);
+        assert_eq!(appeared(&mut d, &message(9, DhcpMessage::Offer, 1, "10.0.0.1")), []);
+        assert_eq!(appeared(&mut d, &message(8, DhcpMessage::Request, 1, none)), [], "another asks");
+        assert_eq!(appeared(&mut d, &message(1, DhcpMessage::Ack, 1, "10.0.0.1")), [], "it answers itself");
+        let news = appeared(&mut d, &message(9, DhcpMessage::Ack, 1, "10.0.0.1"));
+        assert_eq!(news, told(&d, 1));
+        let device = d.get(d.by_mac(mac(1)).unwrap()).unwrap();
+        assert_eq!((device.name.as_str(), device.ips().count()), ("kitchen-tv", 1));
+        let news = appeared(&mut d, &message(2, DhcpMessage::Request, 2, none));
+        assert_eq!(news, told(&d, 2));
+        assert_eq!(d.unproven(), 2, "the server, and who asked for another");
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_hides_nobody() {
+        let mut d = devices();
+        make_router(&mut d, 9);
+        let all = |d: &mut Devices, millis| {
+            send(d, millis, (mac(1), "10.0.0.1"), 64);
+            send(d, millis, (mac(9), "10.7.0.1"), 63);
+            drain(d).len()
+        };
+        assert_eq!([7_200_000, 1_000, 1_999].map(|millis| all(&mut d, millis)), [1, 0, 0], "the router only");
+        assert_eq!(all(&mut d, 2_000), 2);
+    }
+
+    #[test]
+    fn invented_stations_are_no_crowd() {
+        let mut d = devices();
+        for millis in [0, 1_500] {
+            for i in 1..4 {
+                send(&mut d, millis, (mac(i), &format!("10.0.0.{i}")), 64);
+            }
+        }
+        assert_eq!(drain(&mut d).len(), 3);
+        for i in 0..20_000_u32 {
+            let now = 2_000 + u64::from(i) / 2;
+            assert_eq!(send(&mut d, now, (mac(1_000 + i), "10.0.0.77"), 64), station(1_000 + i));
+            assert_eq!(drain(&mut d), []);
+        }
+        assert_eq!((d.unproven(), d.evicted()), (20_000, 20_000 - 13));
+        // A new device among them is told of as soon as it stays, if it is not put out in between.
+        for millis in [13_000, 14_000] {
+            send(&mut d, millis, (mac(4), "10.0.0.4"), 64);
+        }
+        assert_eq!(drain(&mut d), [DeviceEvent::Appeared(d.by_mac(mac(4)).unwrap())]);
+        // Invented requests are told of, but push out nobody who stays.
+        for i in 0..100 {
+            d.handle(&dhcp(15_000, mac(90_000 + i), DhcpMessage::Request, mac(90_000 + i), "0.0.0.0"));
+        }
+        assert!((1..5).all(|i| d.by_mac(mac(i)).is_some()));
     }
 
     #[test]
@@ -510,17 +620,19 @@ mod tests {
     #[test]
     fn who_claims_another_address_does_not_become_the_other() {
         let mut d = devices();
-        d.handle(&arp(0, mac(1), "10.0.0.1"));
-        d.handle(&arp(0, mac(2), "10.0.0.2"));
-        d.handle(&arp(1, mac(2), "10.0.0.1"));
+        for millis in [0, 1_000] {
+            d.handle(&arp(millis, mac(1), "10.0.0.1"));
+            d.handle(&arp(millis, mac(2), "10.0.0.2"));
+        }
+        d.handle(&arp(1_001, mac(2), "10.0.0.1"));
         assert_eq!(d.by_ip(ip("10.0.0.1")), d.by_mac(mac(2)), "the newest claim");
-        drain(&mut d);
-        assert_eq!(send(&mut d, 2, (mac(1), "10.0.0.1"), 64), station(1));
-        assert_eq!(send(&mut d, 2, (mac(2), "10.0.0.1"), 64), station(2));
+        assert_eq!(drain(&mut d).len(), 2);
+        assert_eq!(send(&mut d, 1_002, (mac(1), "10.0.0.1"), 64), station(1));
+        assert_eq!(send(&mut d, 1_002, (mac(2), "10.0.0.1"), 64), station(2));
         assert_eq!(receiver(&mut d, (mac(1), "10.0.0.1")), station(1));
-        d.handle(&arp(3, mac(1), "10.0.0.1"));
+        d.handle(&arp(1_003, mac(1), "10.0.0.1"));
         assert_eq!(d.by_ip(ip("10.0.0.1")), d.by_mac(mac(1)));
-        assert_eq!(drain(&mut d).len(), 1, "claims that change hands are no changes of devices");
+        assert_eq!(drain(&mut d), [], "claims that change hands are no changes of devices");
         // Long after, whoever stopped using it has lost it.
         for millis in [400_000, 400_001] {
             d.handle(&arp(millis, mac(1), "10.0.0.1"));
@@ -579,7 +691,12 @@ mod tests {
         drain(&mut d);
         let key = Some(DeviceKey::Ip(ip("10.7.0.1")));
         assert_eq!(send(&mut d, 1_000, host, 63), key);
-        assert_eq!(drain(&mut d), [DeviceEvent::Appeared(d.by_ip(ip("10.7.0.1")).unwrap())]);
+        let new = [d.by_mac(mac(1)), d.by_ip(ip("10.7.0.1"))];
+        assert_eq!(
+            drain(&mut d),
+            new.map(|id| DeviceEvent::Appeared(id.unwrap())),
+            "the router has stayed, too"
+        );
         assert_eq!(receiver(&mut d, host), key);
         let device = d.get(d.by_ip(ip("10.7.0.1")).unwrap()).unwrap();
         assert_eq!((device.mac(), device.first_seen, device.packets_sent), (None, at(0), 1));
@@ -670,7 +787,9 @@ mod tests {
     fn events_that_nobody_polls_stay_few() {
         let mut d = devices();
         for i in 0..1_000 {
-            send(&mut d, u64::from(i), (mac(i), "10.0.0.1"), 64);
+            for pause in [0, 1_000] {
+                send(&mut d, u64::from(i) * 2_000 + pause, (mac(i), "10.0.0.1"), 64);
+            }
         }
         let told = drain(&mut d);
         assert!(told.len() <= 16, "{}", told.len());
@@ -710,6 +829,7 @@ mod tests {
         }
         let seen = DeviceEvent::Changed(next.by_mac(mac(1)).unwrap());
         assert_eq!(drain(&mut next), [seen], "only of the one seen meanwhile");
+        assert!(next.unproven() == 0 && next.iter().all(|(_, device)| device.proven), "none is new");
         let mut back: Vec<_> = next.iter().map(|(_, device)| device.known()).collect();
         let first = back.iter_mut().find(|k| k.key == known[0].key).unwrap();
         assert_eq!((first.packets_sent, first.last_seen), (3, at(5_000)));
@@ -720,6 +840,33 @@ mod tests {
         known.sort_by_key(|k| k.key);
         assert_eq!(back, known);
         assert_eq!(send(&mut next, 6_000, (mac(9), "10.7.0.1"), 63), Some(DeviceKey::Ip(ip("10.7.0.1"))));
+    }
+
+    #[test]
+    fn a_damaged_record_does_no_harm() {
+        let mut d = devices();
+        let id = d.handle(&datagram(0, (mac(1), "10.0.0.1"), (mac(2), NOBODY), 64)).source.unwrap();
+        d.handle(&datagram(0, (mac(2), NOBODY), (mac(1), "10.0.0.1"), 64));
+        let damaged = KnownDevice {
+            packets_sent: u64::MAX,
+            bytes_sent: u64::MAX,
+            packets_received: u64::MAX,
+            bytes_received: u64::MAX,
+            first_seen: Timestamp::from_nanos(i64::MIN),
+            last_seen: Timestamp::from_nanos(i64::MAX),
+            ..d.get(id).unwrap().known()
+        };
+        d.restore(&damaged);
+        // A host behind a router that is then met on the link, too.
+        make_router(&mut d, 9);
+        let host = DeviceKey::Ip(ip("10.7.0.1"));
+        d.restore(&KnownDevice { key: host, ips: vec![ip("10.7.0.1")], ..damaged });
+        d.handle(&arp(1, mac(1), "10.7.0.1"));
+        d.handle(&datagram(2, (mac(1), "10.0.0.1"), (mac(2), NOBODY), 64));
+        d.handle(&datagram(2, (mac(2), NOBODY), (mac(1), "10.0.0.1"), 64));
+        let device = d.get(id).unwrap();
+        assert_eq!((device.packets_sent, device.bytes_sent), (u64::MAX, u64::MAX));
+        assert_eq!((device.packets_received, device.bytes_received), (u64::MAX, u64::MAX));
     }
 
     /// Claims, packets and names of few stations, addresses and routers.
@@ -777,6 +924,26 @@ mod tests {
                 let station = DeviceKey::Mac(digest.source);
                 prop_assert!(key.is_none_or(|k| k == station || matches!(k, DeviceKey::Ip(_))));
             }
+        }
+
+        #[test]
+        fn each_device_appears_once_and_first(digests in digests(), device_capacity in 2..12_usize) {
+            let (d, _, events) = run(&digests, &Config { device_capacity, ..Config::default() });
+            let mut appeared = Vec::new();
+            for event in events {
+                match event {
+                    DeviceEvent::Appeared(id) => {
+                        prop_assert!(!appeared.contains(&id));
+                        appeared.push(id);
+                    }
+                    DeviceEvent::Changed(id) => prop_assert!(appeared.contains(&id)),
+                }
+            }
+            for (id, device) in d.iter() {
+                prop_assert_eq!(device.proven, appeared.contains(&id));
+            }
+            let waiting = d.iter().filter(|(_, device)| !device.proven).count();
+            prop_assert!(d.unproven() >= u64::try_from(waiting).unwrap());
         }
 
         #[test]

@@ -1,6 +1,7 @@
 //! Flows and devices: who talks to whom, with what outcome, and who they are.
 
 mod address;
+mod class;
 mod device;
 mod devices;
 mod forwarding;
@@ -8,6 +9,7 @@ mod key;
 mod record;
 mod roster;
 mod table;
+mod told;
 #[cfg(test)]
 mod traffic;
 mod transition;
@@ -33,14 +35,14 @@ pub struct Config {
     pub established_timeout: Span,
     /// Silence after which any other flow ends as [`EndReason::Idle`].
     pub idle_timeout: Span,
-    /// Time after which a flow that goes on is told of and counted anew ([`News::Renewed`]).
+    /// Time after which a flow that goes on is told of ([`News::Renewed`]), counted from when it last was.
     pub active_timeout: Span,
     /// Key of the hash tables: random in live capture, fixed in replay. No result depends on it.
     pub hash_seed: u64,
 }
 
 impl Default for Config {
-    /// 65,536 flows and 2,048 devices, about 20 MB; attempts 10 s, established 30 min, others 60 s, active 30 min.
+    /// 65,536 flows and 2,048 devices, about 24 MB; attempts 10 s, established 30 min, others 60 s, active 30 min.
     fn default() -> Self {
         Self {
             flow_capacity: 65_536,

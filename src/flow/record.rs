@@ -37,11 +37,12 @@ pub struct Traffic {
     pub bytes: u64,
     /// Transport payload bytes.
     pub payload: u64,
-    /// All TCP control bits seen.
+    /// All TCP control bits seen; in an event of a part, those of earlier parts, too.
     pub flags: TcpFlags,
 }
 
-/// A flow as it stands.
+/// A flow as it stands: [`super::FlowTable::recent`] gives it whole. In an event it is whole, too, but for what
+/// [`News::Renewed`] says of parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FlowRecord {
     /// IP protocol number.
@@ -50,7 +51,7 @@ pub struct FlowRecord {
     pub client: Endpoint,
     /// Who was asked.
     pub server: Endpoint,
-    /// First packet.
+    /// First packet; in an event of a part, the first of the part.
     pub first: Timestamp,
     /// Latest packet.
     pub last: Timestamp,
@@ -60,14 +61,15 @@ pub struct FlowRecord {
     pub to_client: Traffic,
     /// Where it is.
     pub state: FlowState,
-    /// Its start was not seen (TCP without SYN), so the sides are a guess.
+    /// Its start was not seen (TCP with ACK, but without SYN of the client), so the sides are a guess.
     pub midstream: bool,
 }
 
 /// Where a flow is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FlowState {
-    /// TCP: SYN sent, nothing came back yet.
+    /// TCP: SYN sent, nothing came back yet. Also a first segment without SYN, ACK and RST: no connection begins or
+    /// goes on with one (RFC 9293, section 3.10.7), so that it is a probe of who sent it.
     Attempt,
     /// TCP: SYN answered by SYN+ACK (or, opening at the same time, by a SYN), not yet acknowledged.
     Accepted,
@@ -79,7 +81,8 @@ pub enum FlowState {
     Closed,
     /// TCP: RST after the SYN was answered.
     Reset,
-    /// RST to the SYN, or an ICMP unreachable for it (any protocol).
+    /// RST as the only answer to an attempt or to what was found midstream, or an ICMP unreachable for it (any
+    /// protocol).
     Refused,
     /// Not TCP: packets in one direction only.
     OneWay,
@@ -117,20 +120,27 @@ pub struct FlowEvent {
 }
 
 /// What can happen to a flow. `Opened` comes once and first; `Answered` or `Refused` at most once; `Ended` once and
-/// last. `Renewed` comes each time the flow has lasted for the active timeout.
+/// last. `Renewed` comes with the first packet after each active timeout.
+///
+/// `Renewed` and `Ended` tell parts: their record has the totals, and the first packet, of what no `Renewed` has told
+/// yet. So the totals of all `Renewed` and the `Ended` of a flow add up to those of the flow, and the `Ended` of one
+/// that was never renewed tells the whole. The other news tell the flow so far, whatever was told.
 ///
 /// A flow found midstream is answered by the first packet but RST of the side that was not the first to be seen, or
-/// at once when that first packet was a SYN+ACK.
+/// at once when that first packet was a SYN+ACK. It is refused by an RST that is all the server ever sent, as long as
+/// the client has sent one segment only or none with payload: the answer to a probe with ACK, or to a late segment of
+/// a connection that the server has forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
     /// First packet.
     Opened,
     /// TCP: the SYN+ACK came. Others: the first packet of the server came.
     Answered,
-    /// The server's RST to the SYN, or an ICMP unreachable for the flow.
+    /// The server's RST to an attempt or to the first segment of a flow found midstream, or an ICMP unreachable for
+    /// the flow.
     Refused,
-    /// It has lasted for the active timeout: the record so far. The next one counts from here, so that a flow that
-    /// never ends is told of too (RFC 3954, section 5).
+    /// It has lasted for the active timeout since it was opened or last renewed: the part since then, without the
+    /// packet at this time. So a flow that never ends is told of, too (RFC 3954, section 5).
     Renewed,
     /// It is no longer in the table.
     Ended(EndReason),

@@ -22,6 +22,7 @@ pub(super) struct Roster {
     capacity: usize,
     created: u32,
     evicted: u64,
+    unproven: u64,
 }
 
 #[derive(Debug)]
@@ -29,8 +30,9 @@ pub(super) struct Entry {
     pub(super) device: Device,
     pub(super) forwarding: Forwarding,
     generation: u32,
-    /// Seen for longer than a burst.
-    proven: bool,
+    /// Seen for longer than a burst. DHCP proves a device, but messages of it can be invented as well as a hardware
+    /// address, so that they give no worth when room is short.
+    lasting: bool,
     /// Its name came by DHCP.
     leased_name: bool,
     news: Option<News>,
@@ -73,6 +75,7 @@ impl Roster {
             capacity,
             created: 0,
             evicted: 0,
+            unproven: 0,
         }
     }
 
@@ -104,7 +107,12 @@ impl Roster {
         self.evicted
     }
 
-    /// A new device; room is made by the policy of [`Devices`]. None when nothing of less worth could go.
+    pub(super) const fn unproven(&self) -> u64 {
+        self.unproven
+    }
+
+    /// A new device, not told of until it is proven; room is made by the policy of [`Devices`]. None when nothing of
+    /// less worth could go.
     pub(super) fn create(&mut self, key: DeviceKey, first_seen: Timestamp) -> Option<Place> {
         let half = self.entries.list_len(Class::Behind as usize) >= self.capacity / 2;
         match key {
@@ -115,7 +123,7 @@ impl Roster {
         }
         let entry = self.entry(key, first_seen);
         let place = self.entries.insert(entry.class() as usize, entry).ok()?;
-        self.tell(place, News::Appeared);
+        self.unproven = self.unproven.saturating_add(1);
         Some(place)
     }
 
@@ -126,10 +134,10 @@ impl Roster {
         let Some(entry) = self.entries.get_mut(place) else { return };
         let device = &mut entry.device;
         device.first_seen = device.first_seen.min(known.first_seen);
-        device.packets_sent += known.packets_sent;
-        device.bytes_sent += known.bytes_sent;
-        device.packets_received += known.packets_received;
-        device.bytes_received += known.bytes_received;
+        device.packets_sent = device.packets_sent.saturating_add(known.packets_sent);
+        device.bytes_sent = device.bytes_sent.saturating_add(known.bytes_sent);
+        device.packets_received = device.packets_received.saturating_add(known.packets_received);
+        device.bytes_received = device.bytes_received.saturating_add(known.bytes_received);
         device.router |= known.router;
         if device.name.is_empty() {
             device.name = known.name;
@@ -144,7 +152,8 @@ impl Roster {
             }
         }
         if found.is_some() {
-            self.tell(place, News::Changed);
+            self.make_lasting(place);
+            self.admit(place, News::Changed);
         } else if let Some(entry) = self.entries.get_mut(place) {
             entry.news = None;
         }
@@ -159,7 +168,8 @@ impl Roster {
         }
         let mut entry = self.entry(known.key, known.first_seen);
         entry.device.last_seen = known.last_seen;
-        entry.proven = true;
+        entry.device.proven = true;
+        entry.lasting = true;
         // Keeps events away until it is complete.
         entry.news = Some(News::Changed);
         self.entries.insert(entry.class() as usize, entry).ok()
@@ -171,7 +181,7 @@ impl Roster {
             device: Device::new(key, first_seen),
             forwarding: Forwarding::default(),
             generation: self.created,
-            proven: false,
+            lasting: false,
             leased_name: false,
             news: None,
         }
@@ -181,7 +191,39 @@ impl Roster {
     pub(super) fn seen(&mut self, place: Place, now: Timestamp) {
         let Some(entry) = self.entries.get_mut(place) else { return };
         entry.device.last_seen = now;
-        entry.proven |= now.since(entry.device.first_seen) >= Devices::APART;
+        if !entry.lasting {
+            // The clock may have gone back.
+            entry.device.first_seen = entry.device.first_seen.min(now);
+        }
+        if !entry.lasting && now.since(entry.device.first_seen) >= Devices::APART {
+            self.make_lasting(place);
+            self.prove(place);
+        } else {
+            let class = entry.class();
+            self.entries.shift(place, class as usize);
+        }
+    }
+
+    /// The device is more than a burst. It is told of, once.
+    pub(super) fn prove(&mut self, place: Place) {
+        if self.entries.get(place).is_some_and(|e| !e.device.proven) {
+            self.admit(place, News::Appeared);
+        }
+    }
+
+    /// It is told of from now on, first with this news.
+    fn admit(&mut self, place: Place, news: News) {
+        let Some(entry) = self.entries.get_mut(place) else { return };
+        if !entry.device.proven {
+            entry.device.proven = true;
+            self.unproven = self.unproven.saturating_sub(1);
+        }
+        self.tell(place, news);
+    }
+
+    fn make_lasting(&mut self, place: Place) {
+        let Some(entry) = self.entries.get_mut(place) else { return };
+        entry.lasting = true;
         let class = entry.class();
         self.entries.shift(place, class as usize);
     }
@@ -218,7 +260,7 @@ impl Roster {
     fn evict(&mut self, order: &[Class]) {
         let victim = order.iter().find_map(|&class| self.entries.first(class as usize));
         if victim.and_then(|place| self.discard(place)).is_some() {
-            self.evicted += 1;
+            self.evicted = self.evicted.saturating_add(1);
         }
     }
 
@@ -306,10 +348,10 @@ impl Roster {
         }
         let Some(absorbed) = self.discard(other) else { return };
         if let Some(Entry { device, .. }) = self.entries.get_mut(place) {
-            device.packets_sent += absorbed.packets_sent;
-            device.bytes_sent += absorbed.bytes_sent;
-            device.packets_received += absorbed.packets_received;
-            device.bytes_received += absorbed.bytes_received;
+            device.packets_sent = device.packets_sent.saturating_add(absorbed.packets_sent);
+            device.bytes_sent = device.bytes_sent.saturating_add(absorbed.bytes_sent);
+            device.packets_received = device.packets_received.saturating_add(absorbed.packets_received);
+            device.bytes_received = device.bytes_received.saturating_add(absorbed.bytes_received);
         }
     }
 
@@ -370,7 +412,8 @@ impl Roster {
     }
 
     fn tell(&mut self, place: Place, news: News) {
-        let Some(entry) = self.entries.get_mut(place).filter(|e| e.news.is_none()) else { return };
+        let untold = |e: &&mut Entry| e.device.proven && e.news.is_none();
+        let Some(entry) = self.entries.get_mut(place).filter(untold) else { return };
         entry.news = Some(news);
         let id = entry.id(place);
         if self.events.len() >= self.capacity {
@@ -391,7 +434,7 @@ impl Entry {
     fn class(&self) -> Class {
         match self.device.key {
             DeviceKey::Ip(_) => Class::Behind,
-            DeviceKey::Mac(_) if self.proven => Class::Proven,
+            DeviceKey::Mac(_) if self.lasting => Class::Proven,
             DeviceKey::Mac(_) => Class::Newcomer,
         }
     }

@@ -6,6 +6,8 @@ use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
+use super::class::{CLASSES, Class, timeout_reason};
+use super::told::Told;
 use super::transition::{self, Packet, Reading};
 use super::{
     Config, DeviceId, EndReason, Endpoint, FiveTuple, FlowEvent, FlowKey, FlowRecord, FlowState, News, Side,
@@ -15,7 +17,7 @@ use crate::bounded::{Keyed, Place, Table};
 use crate::packet::{Digest, Mac, Network, TcpFlags};
 use crate::time::{Span, Timestamp};
 
-/// Bidirectional flows, at most [`Config::flow_capacity`]. Memory is reserved at construction (about 220 bytes for
+/// Bidirectional flows, at most [`Config::flow_capacity`]. Memory is reserved at construction (about 280 bytes for
 /// each flow) and nothing is allocated per packet.
 ///
 /// What opens no flow and is only counted (see [`FlowTable::strays`]): an RST that belongs to none, ICMP errors,
@@ -57,7 +59,9 @@ struct Counters {
 
 #[derive(Debug)]
 struct Flow {
+    /// The whole flow.
     record: FlowRecord,
+    told: Told,
     /// From when its timeout counts: latest packet; for a lingering flow when it began to linger.
     touched: Timestamp,
     /// Rank among the flows opened in the same nanosecond.
@@ -65,19 +69,6 @@ struct Flow {
     /// The client's initial sequence number, where its SYN was seen.
     syn: u32,
 }
-
-/// What a flow is worth when room is short, and how long it may be silent.
-#[derive(Clone, Copy, Debug)]
-#[repr(usize)]
-enum Class {
-    Lingering,
-    Attempt,
-    OneWay,
-    TwoWay,
-    Established,
-}
-
-const CLASSES: usize = 5;
 
 /// Events that one packet can cause beside timeouts: evicted or replaced, opened or renewed, answered or refused.
 const EVENTS_PER_PACKET: usize = 4;
@@ -194,7 +185,7 @@ impl FlowTable {
         self.counters.ended[reason as usize]
     }
 
-    /// Times that a flow lasted for the active timeout.
+    /// Times that a flow was told of because it had lasted for the active timeout.
     #[must_use]
     pub const fn renewed(&self) -> u64 {
         self.counters.renewed
@@ -212,7 +203,7 @@ impl FlowTable {
         self.counters.lost
     }
 
-    /// The flows that were active last, newest first; at most `limit`. For pages: it allocates.
+    /// The flows that were active last, each as a whole, newest first; at most `limit`. For pages: it allocates.
     #[must_use]
     pub fn recent(&self, limit: usize) -> Vec<FlowRecord> {
         let mut flows: Vec<&Flow> =
@@ -275,7 +266,8 @@ impl FlowTable {
         add(&mut record, side, packet, wire.bytes);
         let class = Class::of(&record);
         let syn = packet.tcp.map_or(0, |tcp| tcp.sequence);
-        let flow = Flow { record, touched: self.now, ordinal: self.ordinal, syn };
+        let told = Told::nothing(self.now);
+        let flow = Flow { record, told, touched: self.now, ordinal: self.ordinal, syn };
         if self.flows.insert(class as usize, flow).is_err() {
             // Room was made and the key was looked for: this does not happen, and if it did it would be counted.
             self.counters.strays += 1;
@@ -290,19 +282,17 @@ impl FlowTable {
         }
     }
 
-    /// A flow that has lasted for the active timeout is told of, and its record begins anew with the same sides and
-    /// state.
+    /// A flow that has lasted for the active timeout is told of before its next packet.
     fn renew_if_due(&mut self, place: Place) {
         let (now, limit) = (self.now, self.active_timeout);
         let Some(flow) = self.flows.get_mut(place) else { return };
-        if now.since(flow.record.first) < limit {
+        if now.since(flow.told.until) < limit {
             return;
         }
-        let told = flow.record;
-        flow.record =
-            FlowRecord { first: now, to_server: Traffic::default(), to_client: Traffic::default(), ..told };
+        let part = flow.told.rest(&flow.record);
+        flow.told = Told::all(&flow.record, now);
         self.counters.renewed += 1;
-        self.emit(News::Renewed, told);
+        self.emit(News::Renewed, part);
     }
 
     fn carry_on(&mut self, place: Place, packet: &Packet, wire: &Wire) {
@@ -400,7 +390,7 @@ impl FlowTable {
     fn end(&mut self, place: Place, reason: EndReason) {
         let Some(flow) = self.flows.remove(place) else { return };
         self.counters.ended[reason as usize] += 1;
-        self.emit(News::Ended(reason), flow.record);
+        self.emit(News::Ended(reason), flow.told.rest(&flow.record));
     }
 
     fn end_next_flushed(&mut self) {
@@ -436,35 +426,24 @@ impl FlowTable {
     }
 }
 
-impl Class {
-    fn of(record: &FlowRecord) -> Self {
-        let both = record.to_server.packets > 0 && record.to_client.packets > 0;
-        match record.state {
-            FlowState::Closed | FlowState::Reset | FlowState::Refused => Self::Lingering,
-            FlowState::Attempt => Self::Attempt,
-            FlowState::OneWay => Self::OneWay,
-            FlowState::TwoWay => Self::TwoWay,
-            _ if !both => Self::OneWay,
-            FlowState::Accepted | FlowState::Closing => Self::TwoWay,
-            FlowState::Established => Self::Established,
-        }
-    }
-}
-
 impl Keyed for Flow {
     type Key = FlowKey;
 
     fn key(&self) -> FlowKey {
-        let FlowRecord { client, server, protocol, .. } = self.record;
-        FiveTuple {
-            source: client.ip,
-            source_port: client.port,
-            destination: server.ip,
-            destination_port: server.port,
-            protocol,
-        }
-        .canonical()
+        key_of(&self.record)
     }
+}
+
+fn key_of(record: &FlowRecord) -> FlowKey {
+    let FlowRecord { client, server, protocol, .. } = *record;
+    FiveTuple {
+        source: client.ip,
+        source_port: client.port,
+        destination: server.ip,
+        destination_port: server.port,
+        protocol,
+    }
+    .canonical()
 }
 
 /// What the link layer tells of a packet.
@@ -503,21 +482,11 @@ fn add(record: &mut FlowRecord, side: Side, packet: &Packet, bytes: u64) {
     traffic.flags = TcpFlags(traffic.flags.0 | packet.tcp.map_or(0, |tcp| tcp.flags.0));
 }
 
-const fn timeout_reason(state: FlowState) -> EndReason {
-    match state {
-        FlowState::Closed => EndReason::Closed,
-        FlowState::Reset => EndReason::Reset,
-        FlowState::Refused => EndReason::Refused,
-        FlowState::Attempt => EndReason::Unanswered,
-        _ => EndReason::Idle,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::traffic::{ACK, FIN, RST, SYN, SYN_ACK, at, icmp, ip, mac, packet, tcp, udp};
     use super::*;
-    use crate::packet::{IcmpKind, Ip, Transport};
+    use crate::packet::{IcmpKind, Ip, Tcp, Transport};
     use proptest::prelude::*;
 
     const PORTS: (u16, u16) = (50_000, 80);
@@ -602,6 +571,74 @@ mod tests {
             "both open at once"
         );
         assert_eq!(tcp_news(&[(0, true, RST, 9)]), [], "an RST opens nothing");
+    }
+
+    #[test]
+    fn segments_that_nothing_begins_with_are_attempts() {
+        use News::{Ended, Opened, Refused};
+        let (attempt, refused) = (FlowState::Attempt, FlowState::Refused);
+        for flags in [0x00, 0x01, 0x08, 0x20, 0x29] {
+            // Whatever the ports are, the sender asks.
+            for back in [false, true] {
+                assert_eq!(
+                    tcp_news(&[(0, back, flags, 7)]),
+                    [(Opened, attempt), (Ended(EndReason::Unanswered), attempt)],
+                    "{flags:#x}"
+                );
+                assert_eq!(
+                    tcp_news(&[(0, back, flags, 7), (0, !back, RST, 0)]),
+                    [(Opened, attempt), (Refused, refused), (Ended(EndReason::Refused), refused)]
+                );
+            }
+        }
+        let mut table = FlowTable::new(&config());
+        table.handle(&packet(0, false, tcp((80, 50_000), 0, 7)), None, None);
+        let flow = drain(&mut table)[0].flow;
+        assert_eq!((flow.midstream, flow.client.port), (false, 80));
+        // A connection that a probe hits goes on.
+        let probed = [
+            (0, false, SYN, 7),
+            (0, true, SYN_ACK, 9),
+            (0, false, ACK, 8),
+            (1, false, 0, 0),
+            (1, true, ACK, 9),
+        ];
+        assert_eq!(tcp_news(&probed).last(), Some(&(Ended(EndReason::Idle), FlowState::Established)));
+    }
+
+    /// One client, one server: (from the server, flags, payload). Gives what was told last but its end.
+    fn last_news(segments: &[(bool, u8, u32)]) -> (News, FlowState, bool) {
+        let mut table = FlowTable::new(&config());
+        let mut last = None;
+        for &(back, flags, payload) in segments {
+            let Transport::Tcp(segment) = tcp(if back { BACK } else { PORTS }, flags, 7) else {
+                unreachable!()
+            };
+            table.handle(&packet(0, back, Transport::Tcp(Tcp { payload, ..segment })), None, None);
+            last = drain(&mut table).pop().or(last);
+        }
+        let last = last.unwrap();
+        (last.news, table.recent(1)[0].state, last.flow.midstream)
+    }
+
+    #[test]
+    fn a_reset_as_only_answer_refuses_a_probe_with_acknowledgement() {
+        let refused = (News::Refused, FlowState::Refused, true);
+        assert_eq!(last_news(&[(false, ACK, 0), (true, RST, 0)]), refused);
+        assert_eq!(last_news(&[(false, FIN, 0), (true, RST, 0)]), refused);
+        assert_eq!(last_news(&[(false, ACK, 0), (false, ACK, 0), (true, RST, 0)]), refused, "sent anew");
+        assert_eq!(last_news(&[(false, 0x18, 9), (true, RST, 0)]), refused, "its first segment has data");
+        // Connections that were alive.
+        let reset = |news| (news, FlowState::Reset, true);
+        assert_eq!(last_news(&[(false, 0x18, 9), (false, 0x18, 9), (true, RST, 0)]), reset(News::Opened));
+        assert_eq!(last_news(&[(false, ACK, 0), (true, ACK, 0), (true, RST, 0)]), reset(News::Answered));
+        assert_eq!(last_news(&[(true, ACK, 0), (true, RST, 0)]), reset(News::Opened));
+        assert_eq!(
+            last_news(&[(true, FIN, 0), (false, RST, 0)]),
+            reset(News::Opened),
+            "the client refuses none"
+        );
+        assert_eq!(last_news(&[(true, SYN_ACK, 0), (false, RST, 0)]), reset(News::Answered));
     }
 
     #[test]
@@ -788,6 +825,38 @@ mod tests {
             [(News::Opened, 1), (News::Answered, 2), (News::Renewed, 100), (News::Renewed, 100)]
         );
         assert_eq!((table.active(), table.opened(), table.renewed()), (1, 1, 2));
+        let whole = table.recent(1)[0];
+        assert_eq!((whole.first, whole.last), (at(0), at(250_000)));
+        assert_eq!(
+            (whole.to_server.packets, whole.to_client.packets, whole.to_client.bytes),
+            (126, 125, 7_500)
+        );
+        table.flush(at(250_000));
+        let rest = drain(&mut table)[0].flow;
+        assert_eq!((rest.first, rest.last, rest.to_server.packets), (at(200_000), at(250_000), 26));
+    }
+
+    #[test]
+    fn a_connection_stays_what_it_is_when_it_is_told_of() {
+        let mut table = FlowTable::new(&Config { active_timeout: Span::from_secs(10), ..config() });
+        let mut send = |second: u64, back: bool, flags: u8| {
+            let ports = if back { BACK } else { PORTS };
+            table.handle(&packet(second * 1_000, back, tcp(ports, flags, 7)), None, None);
+            (news(&mut table), Class::of(&table.recent(1)[0]) as usize)
+        };
+        send(0, false, SYN);
+        send(0, true, SYN_ACK);
+        send(0, false, ACK);
+        let renewed = |state, class| (vec![(News::Renewed, state)], class as usize);
+        let established = (vec![], Class::Established as usize);
+        assert_eq!(send(10, false, ACK), renewed(FlowState::Established, Class::Established));
+        assert_eq!(send(11, true, ACK), established, "nobody answers anew");
+        // Beyond the timeout of one-way flows.
+        assert_eq!(send(111, true, ACK), renewed(FlowState::Established, Class::Established));
+        assert_eq!(send(112, true, FIN), (vec![], Class::TwoWay as usize));
+        assert_eq!(send(122, false, ACK), renewed(FlowState::Closing, Class::TwoWay));
+        assert_eq!(send(123, false, FIN), (vec![], Class::Lingering as usize), "the FIN is remembered");
+        assert_eq!(table.recent(1)[0].state, FlowState::Closed);
     }
 
     #[test]
@@ -809,7 +878,7 @@ mod tests {
 
     #[test]
     fn a_flow_is_small() {
-        const { assert!(Table::<Flow, CLASSES>::PLACE_SIZE <= 200) };
+        const { assert!(Table::<Flow, CLASSES>::PLACE_SIZE <= 256) };
     }
 
     /// Few hosts and ports, so that keys meet; times mostly rise.
@@ -843,6 +912,15 @@ mod tests {
         })
     }
 
+    /// Small tables; flows are told of after few packets.
+    fn short_of_room_and_time() -> impl Strategy<Value = Config> {
+        (1..20_usize, 1..60_u64).prop_map(|(flow_capacity, seconds)| Config {
+            flow_capacity,
+            active_timeout: Span::from_secs(seconds),
+            ..Config::default()
+        })
+    }
+
     fn run(digests: &[Digest], config: &Config) -> (FlowTable, Vec<FlowEvent>) {
         let mut table = FlowTable::new(config);
         let mut events = Vec::new();
@@ -858,35 +936,44 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_packet_is_accounted_for_once(digests in digests(), flow_capacity in 1..20_usize) {
-            let (table, events) = run(&digests, &Config { flow_capacity, ..Config::default() });
-            let ended = events.iter().filter(|e| matches!(e.news, News::Ended(_) | News::Renewed));
-            let packets: u64 = ended.map(|e| e.flow.to_server.packets + e.flow.to_client.packets).sum();
+        fn every_packet_is_accounted_for_once(digests in digests(), config in short_of_room_and_time()) {
+            let (table, events) = run(&digests, &config);
+            let told = events.iter().filter(|e| matches!(e.news, News::Ended(_) | News::Renewed));
+            let packets: u64 = told.map(|e| e.flow.to_server.packets + e.flow.to_client.packets).sum();
             prop_assert_eq!(packets + table.strays(), u64::try_from(digests.len()).unwrap());
             let ends: u64 = EndReason::ALL.iter().map(|&r| table.ended(r)).sum();
             prop_assert_eq!((table.active(), ends), (0, table.opened()));
+            let renewed = events.iter().filter(|e| e.news == News::Renewed).count();
+            prop_assert_eq!(table.renewed(), u64::try_from(renewed).unwrap());
             prop_assert_eq!(table.events_lost(), 0);
         }
 
         #[test]
-        fn each_flow_is_told_in_order(digests in digests(), flow_capacity in 1..20_usize) {
-            let (_, events) = run(&digests, &Config { flow_capacity, ..Config::default() });
-            let mut open: Vec<(FlowKey, bool)> = Vec::new();
+        fn each_flow_is_told_in_order(digests in digests(), config in short_of_room_and_time()) {
+            let (_, events) = run(&digests, &config);
+            // What is open: its key, whether it was answered or refused, and until when it was told.
+            let mut open: Vec<(FlowKey, bool, Timestamp)> = Vec::new();
             for event in &events {
                 let flow = &event.flow;
-                let key = Flow { record: *flow, touched: flow.last, ordinal: 0, syn: 0 }.key();
-                let known = open.iter().position(|(k, _)| *k == key);
+                let key = key_of(flow);
+                let known = open.iter().position(|&(k, ..)| k == key);
+                if let News::Renewed | News::Ended(_) = event.news {
+                    let until = &mut open[known.unwrap()].2;
+                    prop_assert_eq!(flow.first, *until);
+                    prop_assert!(flow.first <= flow.last && flow.to_server.packets + flow.to_client.packets > 0);
+                    *until = event.time;
+                }
                 match event.news {
                     News::Opened => {
                         prop_assert_eq!(known, None);
-                        open.push((key, false));
+                        open.push((key, false, flow.first));
                     }
                     News::Answered | News::Refused => {
                         let told = &mut open[known.unwrap()].1;
                         prop_assert!(!*told);
                         *told = true;
                     }
-                    News::Renewed => prop_assert!(known.is_some()),
+                    News::Renewed => {}
                     News::Ended(_) => drop(open.remove(known.unwrap())),
                 }
             }
@@ -895,7 +982,7 @@ mod tests {
 
         #[test]
         fn the_hash_seed_changes_nothing(digests in digests(), hash_seed: u64) {
-            let config = Config { flow_capacity: 9, ..Config::default() };
+            let config = Config { flow_capacity: 9, active_timeout: Span::from_secs(9), ..Config::default() };
             let (_, one) = run(&digests, &config);
             let (_, other) = run(&digests, &Config { hash_seed, ..config });
             prop_assert_eq!(one, other);

@@ -101,6 +101,9 @@ pub(super) fn beginning(packet: &Packet) -> Option<(Side, FlowState, bool)> {
         Some((Side::Client, FlowState::Attempt, false))
     } else if tcp.flags.is_accept() {
         Some((Side::Server, FlowState::Accepted, true))
+    } else if !tcp.flags.has(TcpFlags::ACK) {
+        // All segments after the first SYN have ACK (RFC 9293, section 3.10.7): FIN, null and Xmas probes do not.
+        Some((Side::Client, FlowState::Attempt, false))
     } else {
         let side = if tcp.source_port >= tcp.destination_port { Side::Client } else { Side::Server };
         let state = if tcp.flags.has(TcpFlags::FIN) { FlowState::Closing } else { FlowState::Established };
@@ -111,7 +114,8 @@ pub(super) fn beginning(packet: &Packet) -> Option<(Side, FlowState, bool)> {
 /// Whether this SYN opens a new connection on the key of a flow: the flow went beyond the handshake, and the SYN is
 /// not a late copy of its own. `syn` is the initial sequence number of the flow's client.
 pub(super) fn succeeds(record: &FlowRecord, syn: u32, side: Side, tcp: &Tcp) -> bool {
-    let copy = side == Side::Client && !record.midstream && tcp.sequence == syn;
+    let known = !record.midstream && record.to_server.flags.has(TcpFlags::SYN);
+    let copy = side == Side::Client && known && tcp.sequence == syn;
     tcp.flags.is_open() && !matches!(record.state, FlowState::Attempt | FlowState::Accepted) && !copy
 }
 
@@ -139,7 +143,11 @@ pub(super) fn advance(record: &mut FlowRecord, side: Side, tcp: Option<&Tcp>) ->
                 record.state = FlowState::Established;
             }
         }
-        FlowState::Established | FlowState::Closing if reset => record.state = FlowState::Reset,
+        FlowState::Established | FlowState::Closing if reset => {
+            let refused = side == Side::Server && may_be_probe(record);
+            record.state = if refused { FlowState::Refused } else { FlowState::Reset };
+            news = refused.then_some(News::Refused);
+        }
         // The second side appears: of a flow found midstream, unless its SYN+ACK has told so; or the server of one
         // whose SYN+ACK passed unseen.
         FlowState::Established | FlowState::Closing if this == 1 && other > 0 => {
@@ -150,6 +158,13 @@ pub(super) fn advance(record: &mut FlowRecord, side: Side, tcp: Option<&Tcp>) ->
     }
     close(record);
     news
+}
+
+/// Whether a flow whose server sends an RST may be a probe with ACK: nothing else came back, and what was sent before
+/// is no talk of a connection whose other direction is not seen.
+fn may_be_probe(record: &FlowRecord) -> bool {
+    let silent = record.to_server.packets == 1 || record.to_server.payload == 0;
+    record.midstream && record.to_client.packets == 1 && silent
 }
 
 fn advance_attempt(record: &mut FlowRecord, side: Side, tcp: &Tcp) -> Option<News> {
