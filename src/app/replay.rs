@@ -136,7 +136,7 @@ impl Run<'_> {
         Summary {
             counters,
             flows: self.meter.flows().opened(),
-            devices: self.meter.devices().iter().count(),
+            devices: self.meter.devices().iter().filter(|(_, d)| d.proven).count(),
             faults: self.meter.counts().faults().map(|(_, _, n)| n).sum(),
             raised: self.judge.tally().raised().map(|(_, n)| n).sum(),
             no_model: self.judge.model().err().map(ToString::to_string),

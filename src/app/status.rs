@@ -51,7 +51,9 @@ pub(super) fn meter(
         flows_renewed: flows.renewed(),
         flowless_packets: flows.strays(),
         flows: flows.recent(FLOWS).iter().map(flow).collect(),
-        devices: meter.devices().iter().map(|(_, d)| device(d)).collect(),
+        // A station of a single burst may be one of thousands that somebody invents; it is only counted.
+        devices: meter.devices().iter().filter(|(_, d)| d.proven).map(|(_, d)| device(d)).collect(),
+        devices_unproven: meter.devices().unproven(),
         devices_capacity: number(config.device_capacity),
         devices_evicted: meter.devices().evicted(),
         clock_steps: meter.steps(),

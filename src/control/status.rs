@@ -58,10 +58,12 @@ pub struct MeterStatus {
     pub flowless_packets: u64,
     /// The flows that were active last, newest first; at most 256.
     pub flows: Vec<FlowSummary>,
-    /// Devices in the table now, in the order in which they were first seen.
+    /// Devices in the table now that were seen more than once, in the order in which they were first seen.
     pub devices: Vec<DeviceSummary>,
     /// Capacity of the device table.
     pub devices_capacity: u64,
+    /// Stations that were seen in a single burst only, those put out of the table included.
+    pub devices_unproven: u64,
     /// Devices put out of the full table.
     pub devices_evicted: u64,
     /// Times the capture's clock jumped, after which everything timed began anew.

@@ -190,6 +190,9 @@ impl Meter {
         self.rates.handle_time(now, &self.counts);
         while let Some(window) = self.windows.poll_window() {
             if let Some(device) = self.devices.get(window.device) {
+                if !device.proven {
+                    continue;
+                }
                 let seen = WindowSeen { key: device.key, party: party_of(device), window };
                 self.observations.push_back(Observation::Window(seen));
             } else {

@@ -385,6 +385,7 @@ pub(crate) fn meter() -> MeterStatus {
         flows: (1..=60).map(flow).collect(),
         devices: devices(),
         devices_capacity: 4_096,
+        devices_unproven: 3,
         devices_evicted: 0,
         clock_steps: 0,
         observations_dropped: 4,
