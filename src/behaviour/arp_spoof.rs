@@ -8,7 +8,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::binding::{Binding, Contest, GRACE, KNOWN, Manner, PUSHES, TURN};
-use super::finding::{Finding, Report, Target, real, score};
+use super::finding::{Finding, Report, Target, real, score, tens};
 use super::table::Table;
 use super::trial::MEMORY;
 use super::{Identity, Kind, Protocol, Reason};
@@ -160,12 +160,14 @@ impl ArpSpoofs {
         }
         let manner = match arp.operation {
             _ if announces => Manner::Pushed,
-            ArpOperation::Request => Manner::Asking,
+            ArpOperation::Request => asking(digest),
             ArpOperation::Reply => self.reply(at(arp.sender_ip), IpAddr::V4(arp.target_ip), digest.time),
             ArpOperation::Unknown(_) => return None,
         };
-        let to_one = !announces && !arp.target_mac.is_group() && !arp.target_mac.is_zero();
-        let told = to_one.then_some((arp.target_mac, IpAddr::V4(arp.target_ip)));
+        // Who asks leaves the target's station open.
+        let to = if manner == Manner::Polling { digest.destination } else { arp.target_mac };
+        let to_one = !announces && !to.is_group() && !to.is_zero();
+        let told = to_one.then_some((to, IpAddr::V4(arp.target_ip)));
         let claim = Claim { place: at(arp.sender_ip), mac: arp.sender_mac, manner, told };
         self.claim(digest, claim, source)
     }
@@ -187,7 +189,9 @@ impl ArpSpoofs {
                     answered: None,
                 });
                 let mac = link.filter(|_| !ip.source.is_unspecified())?;
-                Claim { place: at(ip.source), mac, manner: Manner::Asking, told: None }
+                let manner = asking(digest);
+                let told = (manner == Manner::Polling).then_some((digest.destination, target));
+                Claim { place: at(ip.source), mac, manner, told }
             }
             IcmpKind::NeighbourAdvertisement { target, link } => {
                 // The answer to a probe goes to all nodes (RFC 4861, section 7.2.4).
@@ -211,7 +215,7 @@ impl ArpSpoofs {
         let fresh = || Binding::new(claim.mac, now);
         let binding = self.bindings.get_or_insert(claim.place.hash(), claim.place, |b| b.worth(now), fresh);
         let contest = binding.note(claim.mac, claim.manner, now);
-        if claim.manner == Manner::Pushed && binding.is_contested() {
+        if matches!(claim.manner, Manner::Pushed | Manner::Polling) && binding.is_contested() {
             self.watch_until = Some(now + TURN);
         }
         self.accuse(digest, &claim, contest?, source)
@@ -237,7 +241,8 @@ impl ArpSpoofs {
         suspect.report.note(1, u64::from(digest.wire_len));
         let new = suspect.add(Conflict { ip: claim.place.ip, owner: contest.owner, told: claim.told });
         suspect.claims += if new { contest.pushes } else { 1 };
-        (new || suspect.report.is_due(now, suspect.claims)).then(|| suspect.tell(now))
+        let due = suspect.report.is_due(now, suspect.claims, suspect.claims);
+        (new || due).then(|| suspect.tell(now))
     }
 
     /// Traffic from a claimant's own address and station shows that it is there.
@@ -310,24 +315,33 @@ impl Suspect {
     }
 
     fn tell(&mut self, now: Timestamp) -> Finding {
-        let (packets, bytes) = self.report.speak(now, self.claims);
+        let (packets, bytes) = self.report.speak(now, self.claims, self.claims);
         let addresses = u64::try_from(self.conflicts.len()).unwrap_or(0);
-        let targets = self.targets();
+        // Each further address claimed weighs as much as ten times the claims.
+        let (by_claims, by_addresses) = (tens(self.claims, PUSHES), real(addresses.saturating_sub(1)));
+        let all = by_claims + by_addresses;
+        let mut reasons = vec![
+            Reason::counted(
+                "conflicting_claims",
+                real(self.claims),
+                "claims",
+                Some(real(PUSHES)),
+                by_claims / all,
+            ),
+            Reason::counted("claimed_addresses", real(addresses), "addresses", Some(1.0), by_addresses / all),
+        ];
+        reasons.sort_by(|a, b| b.contribution.total_cmp(&a.contribution));
         Finding {
             kind: Kind::ArpSpoof,
             time: now,
             since: self.since,
             subject: self.identity,
-            target_count: u64::try_from(targets.len()).unwrap_or(0),
-            targets,
-            reasons: vec![
-                Reason::counted("conflicting_claims", real(self.claims), "claims", Some(real(PUSHES)), 0.6),
-                Reason::counted("claimed_addresses", real(addresses), "addresses", Some(1.0), 0.4),
-            ],
+            target_count: addresses,
+            targets: self.targets(),
+            reasons,
             packets,
             bytes,
-            // Each further address claimed weighs as much as ten times the claims.
-            score: (score(self.claims, PUSHES) + 0.2 * (real(addresses) - 1.0)).min(1.0),
+            score: score(all),
             confidence: if addresses >= 2 { 0.95 } else { 0.8 },
         }
     }
@@ -347,6 +361,11 @@ impl Suspect {
         }
         targets
     }
+}
+
+/// How a request tells of the asker.
+fn asking(digest: &Digest) -> Manner {
+    if digest.destination.is_group() { Manner::Asking } else { Manner::Polling }
 }
 
 /// An address that one host can have.
@@ -371,8 +390,8 @@ fn is_virtual(mac: Mac) -> bool {
 mod tests {
     use std::net::{IpAddr, Ipv6Addr};
 
-    use super::super::scene::{Scene, ip, mac, v4};
-    use super::super::{Kind, Protocol};
+    use super::super::scene::{Scene, far, ip, mac, v4};
+    use super::super::{Evidence, Kind, Protocol};
     use super::ArpSpoofs;
     use crate::packet::{ArpOperation, DhcpMessage, Digest, Hint, IcmpKind, Mac, Network};
     use crate::time::Timestamp;
@@ -414,7 +433,12 @@ mod tests {
             assert_eq!(evidence.peers[0].protocol, Some(Protocol::Arp));
             let both = &scene.found[1];
             assert_eq!((both.reasons[1].feature.as_ref(), both.reasons[1].value), ("claimed_addresses", 2.0));
-            assert_eq!(both.peers.len(), 2);
+            assert_eq!((both.peers.len(), evidence.peer_count, both.peer_count), (2, 1, 2));
+            let shares =
+                |evidence: &Evidence| evidence.reasons.iter().map(|r| r.contribution).collect::<Vec<_>>();
+            assert_eq!(shares(evidence), [1.0, 0.0], "one address is what every claim has");
+            // The second address counts as one power of ten, twice the claims at the threshold as 4.3.
+            assert!(shares(both)[1] > 1.0 / 5.5 && shares(both)[0] > 4.0 / 5.5, "{:?}", shares(both));
             assert!(both.score > evidence.score && both.confidence > evidence.confidence);
         }
     }
@@ -430,6 +454,56 @@ mod tests {
             scene.wait(1_000);
         }
         scene.expect(Kind::ArpSpoof);
+    }
+
+    #[test]
+    fn poisoning_by_requests_to_one_is_found() {
+        let mut scene = quiet();
+        for _ in 0..3 {
+            poll(&mut scene, mac(SPOOFER), VICTIM, ROUTER);
+            poll(&mut scene, mac(SPOOFER), ROUTER, VICTIM);
+            scene.wait(1_000);
+            scene.traffic(VICTIM);
+            scene.traffic(ROUTER);
+            scene.wait(1_000);
+        }
+        let evidence = scene.expect(Kind::ArpSpoof);
+        assert_eq!(evidence.subject.mac, Some(mac(SPOOFER)));
+        let peers: Vec<_> = evidence.peers.iter().map(|peer| (peer.mac, peer.ip)).collect();
+        assert_eq!(peers, [(Some(mac(VICTIM)), Some(ip(VICTIM))), (Some(mac(ROUTER)), Some(ip(ROUTER)))]);
+    }
+
+    #[test]
+    fn who_polls_its_neighbours_is_no_spoofer_though_another_relays_for_it() {
+        // The tap knows the victim from before, or it comes when the spoofer is at work already.
+        for known in [true, false] {
+            let mut scene = if known { quiet() } else { Scene::new() };
+            for _ in 0..6 {
+                scene.reply(mac(SPOOFER), VICTIM, ROUTER);
+                scene.wait(700);
+                let relayed = (ip(VICTIM), far(1));
+                scene.icmp6(mac(SPOOFER), relayed, IcmpKind::EchoReply(1));
+                scene.traffic(VICTIM);
+                poll(&mut scene, mac(VICTIM), VICTIM, ROUTER);
+                scene.wait(300);
+            }
+            scene.expect(Kind::ArpSpoof);
+            assert!(scene.found.iter().all(|evidence| evidence.subject.mac == Some(mac(SPOOFER))));
+        }
+        // Without any spoofer: for hours, and from a new station once the address has moved.
+        let mut scene = quiet();
+        for round in 0..400 {
+            let station = if round < 200 { mac(VICTIM) } else { mac(30) };
+            poll(&mut scene, station, VICTIM, ROUTER);
+            poll(&mut scene, mac(ROUTER), ROUTER, VICTIM);
+            scene.wait(15_000);
+        }
+        scene.expect_nothing();
+    }
+
+    /// A request to one station alone.
+    fn poll(scene: &mut Scene, station: Mac, address: u8, to: u8) {
+        scene.arp(ArpOperation::Request, (station, v4(address)), (mac(to), v4(to)));
     }
 
     #[test]

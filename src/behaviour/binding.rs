@@ -26,6 +26,9 @@ pub(super) enum Manner {
     Pushed,
     /// In a request of its own for another address. Hosts with two adapters do that for either address.
     Asking,
+    /// In a request to one station alone. Hosts poll a neighbour so that they know (RFC 1122, section 2.3.2.1; RFC 4861,
+    /// section 7.3.3); poisoning tools write to its cache so.
+    Polling,
     /// As the answer to a request. Proxies, extenders and hosts with two adapters do that for others.
     Answering,
 }
@@ -71,6 +74,7 @@ impl Claimant {
         match manner {
             Manner::Asking => self.active[0] = Some(now),
             Manner::Answering => self.active[1] = Some(now),
+            Manner::Polling => {}
             Manner::Pushed => {
                 let first = match self.pushed {
                     Some((first, latest)) if now.since(latest) < TURN => first,
@@ -83,6 +87,11 @@ impl Claimant {
                 self.pushes += 1;
             }
         }
+    }
+
+    /// Whether it pushed its claim within the last turn.
+    fn has_pushed(&self, now: Timestamp) -> bool {
+        self.pushed.is_some_and(|(_, latest)| now.since(latest) < TURN)
     }
 
     /// Whether it was active in this way within the last turn, and clearly later than `since`.
@@ -111,6 +120,9 @@ impl Binding {
 
     /// Notes a claim. There is a contest when a station pushes its claim again although the other was active since it
     /// first did.
+    ///
+    /// A poll is a push when the later station sends it, and neither push nor activity when the earlier one does, or
+    /// when that one pushes: the rightful one polls, too, and more often when its neighbours are being told otherwise.
     pub(super) fn note(&mut self, mac: Mac, manner: Manner, now: Timestamp) -> Option<Contest> {
         self.claims = self.claims.saturating_add(1);
         if self.first.mac != mac && self.second.is_none_or(|second| second.mac != mac) {
@@ -122,6 +134,10 @@ impl Binding {
             }
             self.second = Some(Claimant::new(mac, now));
         }
+        let manner = match manner {
+            Manner::Polling if self.first.mac != mac && !self.first.has_pushed(now) => Manner::Pushed,
+            manner => manner,
+        };
         let claimant = self.claimant(mac)?;
         claimant.note(manner, now);
         let claimant = *claimant;

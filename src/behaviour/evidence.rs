@@ -20,7 +20,8 @@ pub struct Evidence {
     pub subject: Party,
     /// To whom, most telling first; at most [`Evidence::MAX_PEERS`].
     pub peers: Vec<Peer>,
-    /// Peers in all, those not named included; an estimate where there are many.
+    /// Peers in all that it was done to, those not named included: hosts scanned, addresses tried (answered ones, too)
+    /// or claimed. An estimate where there are many. Those that were only told of a claim are named, but not counted.
     pub peer_count: u64,
     /// Why, most telling first; at most [`Evidence::MAX_REASONS`].
     pub reasons: Vec<Reason>,
@@ -28,7 +29,8 @@ pub struct Evidence {
     pub packets: u64,
     /// Bytes counted likewise.
     pub bytes: u64,
-    /// 0 to 1, calibrated: 0.2 for each power of ten by which the observation is rarer than normal.
+    /// 0 to 1: 0.2 for each power of ten by which the observation is rarer than normal. Models calibrate it on normal
+    /// traffic. A detector with a threshold gives 0.8 at the threshold, which is a choice, and 0.2 more for each tenfold.
     pub score: f64,
     /// 0 to 1: how sure the detector is of its reading.
     pub confidence: f64,
@@ -109,7 +111,12 @@ pub struct Reason {
     pub median: Option<f64>,
     /// 99th percentile of the baseline; for a detector with a threshold, the threshold.
     pub p99: Option<f64>,
-    /// Share of the finding that this observation carries; those of one finding add up to at most 1.
+    /// Share of the finding's evidence that this observation carries: 0 for what is told as context only; those of one
+    /// finding add up to at most 1.
+    ///
+    /// Evidence is measured as log-likelihood, and what speaks against a finding has no share. Of a scan or sweep each
+    /// failed try weighs the same (ln 4 in the test of Jung et al.), and so does each pending one that is counted. Of
+    /// a spoof it is measured in powers of ten, as in the score.
     pub contribution: f64,
 }
 

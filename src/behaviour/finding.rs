@@ -104,13 +104,18 @@ impl Finding {
 /// Least time between two findings on the same subject that tell nothing but that it goes on.
 pub(super) const REPEAT: Span = Span::from_secs(30);
 
-/// Where counts of distinct things end, less some room for their error.
-const COUNTER_END: u64 = 7_000;
+/// When a detector spoke, at how many distinct things, and how often one had failed until then, again included.
+#[derive(Clone, Copy, Debug)]
+struct Spoken {
+    time: Timestamp,
+    count: u64,
+    failures: u64,
+}
 
 /// When a detector last spoke of a subject, and what it counted since.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Report {
-    last: Option<(Timestamp, u64)>,
+    last: Option<Spoken>,
     packets: u64,
     bytes: u64,
 }
@@ -122,12 +127,12 @@ impl Report {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// Whether to speak now, at this count: at first certainty, when it has doubled, and each [`REPEAT`] while it grows
-    /// (or, where a linear counter has come to its end, while packets come).
-    pub(super) fn is_due(&self, now: Timestamp, count: u64) -> bool {
-        self.last.is_none_or(|(time, before)| {
-            let goes_on = count > before || (count >= COUNTER_END && self.packets > 0);
-            count >= before.saturating_mul(2) || (goes_on && now.since(time) >= REPEAT)
+    /// Whether to speak now: at first certainty, when the count of distinct things has doubled, and each [`REPEAT`]
+    /// while packets come and something fails, be it again.
+    pub(super) fn is_due(&self, now: Timestamp, count: u64, failures: u64) -> bool {
+        self.last.is_none_or(|last| {
+            let goes_on = failures > last.failures && self.packets > 0;
+            (goes_on && now.since(last.time) >= REPEAT) || count >= last.count.saturating_mul(2)
         })
     }
 
@@ -137,20 +142,25 @@ impl Report {
     }
 
     /// Packets and bytes since it last spoke, which is now.
-    pub(super) fn speak(&mut self, now: Timestamp, count: u64) -> (u64, u64) {
-        self.last = Some((now, count));
+    pub(super) fn speak(&mut self, now: Timestamp, count: u64, failures: u64) -> (u64, u64) {
+        self.last = Some(Spoken { time: now, count, failures });
         (std::mem::take(&mut self.packets), std::mem::take(&mut self.bytes))
     }
 }
 
-/// Score of a count over its threshold: at the threshold 0.8, for four powers of ten, and one more for each tenfold.
+/// Evidence of a count over its threshold, in powers of ten: four at the threshold, and one more for each tenfold.
 ///
 /// The ratio of the sequential test itself would be far larger (4 for each failure, 10^9 for fifteen), but failures
 /// of one host have common causes (a dead server, a lost uplink) and are not independent. Four powers of ten are a
 /// choice that puts a finding at its threshold level with a device window that is one in ten thousand.
-pub(super) fn score(count: u64, threshold: u64) -> f64 {
+pub(super) fn tens(count: u64, threshold: u64) -> f64 {
     let over = real(count) / real(threshold.max(1));
-    (0.8 + 0.2 * over.max(1.0).log10()).min(1.0)
+    4.0 + over.max(1.0).log10()
+}
+
+/// Score of evidence in powers of ten: 0.2 for each.
+pub(super) fn score(tens: f64) -> f64 {
+    (0.2 * tens).min(1.0)
 }
 
 /// Confidence of a finding by failures: their share of all outcomes, at most 0.99.

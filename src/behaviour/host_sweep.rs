@@ -6,12 +6,12 @@
 
 use std::net::IpAddr;
 
-use super::finding::{Actor, Finding, Report, Target, failed_share, real, score};
+use super::finding::{Actor, Finding, Report, Target, failed_share, real, score, tens};
 use super::trial::{EXCESS, Outcome, Silence, Trials, Tried};
 use super::{Identity, Kind, Protocol, Reason, is_single};
 use crate::feature::address_hash;
 use crate::flow::{EndReason, FlowEvent, FlowRecord, News};
-use crate::packet::{ArpOperation, Dhcp, DhcpMessage, Digest, Hint, IcmpKind, Network, Transport};
+use crate::packet::{ArpOperation, Dhcp, DhcpMessage, Digest, Hint, IcmpKind, Mac, Network, Transport};
 use crate::time::{Span, Timestamp};
 
 /// Failed hosts from which on it is a sweep: `Scan::addr_scan_threshold` of Zeek, within its 5 minutes.
@@ -29,8 +29,8 @@ const PINGED_HOSTS: u64 = 15;
 const PING_WEIGHTS: [f64; 2] = [1.386, -0.405];
 /// Logarithm of the bound that their sum must pass: 99, as in [`EXCESS`].
 const PING_BOUND: f64 = 4.595;
-/// Silent or refused hosts where these say little (UDP, web): a lost uplink or a broken IPv6 makes a browser fail on
-/// dozens of hosts in minutes, but not on so many without one success.
+/// Silent or refused hosts where these say little: a lost uplink or a broken IPv6 makes a browser fail on dozens of
+/// hosts in minutes, but not on so many without one success.
 const SILENT_HOSTS: u64 = 100;
 /// Ports that clients try by name, many hosts in a minute, and that fail in bulk when the uplink does.
 const WEB: [u16; 2] = [80, 443];
@@ -86,11 +86,12 @@ const _: () = assert!(size_of::<Sweep>() <= 3_200, "the memory per host is a pro
 #[derive(Debug)]
 pub(super) struct HostSweeps {
     sources: super::table::Table<Actor, Sweep>,
+    vantage: Vantage,
 }
 
 impl HostSweeps {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { sources: super::table::Table::new(capacity) }
+        Self { sources: super::table::Table::new(capacity), vantage: Vantage::default() }
     }
 
     /// A packet with its ends: looks at ARP, neighbour discovery, echo and DHCP only. `is_known` tells an address that
@@ -108,6 +109,9 @@ impl HostSweeps {
         match probe(digest)? {
             Probe::Ask(host) => self.ask(digest, source, host, is_known),
             Probe::Answer(ip, service) => {
+                if service == Service::ARP && !digest.destination.is_group() {
+                    self.vantage.note([digest.source, digest.destination]);
+                }
                 let actor = Actor::of(&destination)?;
                 let sweep = self.sources.get(actor.hash(), &actor)?;
                 sweep.hosts.answer(&Host { ip, service });
@@ -120,27 +124,32 @@ impl HostSweeps {
     pub(super) fn handle_flow(&mut self, event: &FlowEvent, believable: bool) -> Option<Finding> {
         let flow = &event.flow;
         let (service, silence) = looked_for(flow)?;
+        // Where silence says nothing, a try counts once it is refused.
+        let begins = if silence.is_some() { News::Opened } else { News::Refused };
+        let silence = silence.unwrap_or(Silence::TellsLittle);
         let source = Identity::from(&flow.client);
         let actor = Actor::of(&source)?;
         let host = Host { ip: flow.server.ip, service };
         let now = event.time;
-        if event.news == News::Opened {
+        let sweep = if event.news == begins {
             let fresh = || Sweep::new(source, now);
             let sweep =
                 self.sources.get_or_insert(actor.hash(), actor, |sweep| sweep.hosts.worth(now), fresh);
             sweep.source = source;
             sweep.open(host, now, silence, [flow.to_server.packets, flow.to_server.bytes]);
             sweep.hosts.expire(now, believable);
-            return sweep.judge(now);
-        }
-        let sweep = self.sources.get(actor.hash(), &actor)?;
+            sweep
+        } else {
+            self.sources.get(actor.hash(), &actor)?
+        };
         match event.news {
+            News::Opened if begins == News::Opened => {}
             News::Answered => sweep.hosts.answer(&host),
             News::Refused => {
                 sweep.report.note(flow.to_client.packets, flow.to_client.bytes);
-                sweep.hosts.refuse(&host, silence, now);
+                sweep.hosts.refuse(&host, silence);
             }
-            News::Ended(EndReason::Unanswered) if believable => sweep.hosts.refuse(&host, silence, now),
+            News::Ended(EndReason::Unanswered) if believable => sweep.hosts.refuse(&host, silence),
             News::Opened | News::Renewed | News::Ended(_) => return None,
         }
         sweep.judge(now)
@@ -180,10 +189,12 @@ impl HostSweeps {
         }
         let actor = Actor::of(&source)?;
         let now = digest.time;
+        let deaf = host.service == Service::ARP && !self.vantage.hears_answers_to(digest.source);
+        let silence = if deaf { Silence::TellsLittle } else { Silence::Tells };
         let fresh = || Sweep::new(source, now);
         let sweep = self.sources.get_or_insert(actor.hash(), actor, |sweep| sweep.hosts.worth(now), fresh);
         sweep.source = source;
-        sweep.open(host, now, Silence::Tells, [1, u64::from(digest.wire_len)]);
+        sweep.open(host, now, silence, [1, u64::from(digest.wire_len)]);
         sweep.judge(now)
     }
 
@@ -197,6 +208,29 @@ impl HostSweeps {
         if let Some(sweep) = self.sources.get(actor.hash(), &actor) {
             sweep.hosts.answer(&Host { ip: IpAddr::V4(address), service: Service::ECHO });
         }
+    }
+}
+
+/// Where the tap sits, as far as answers to ARP and neighbour discovery tell. They go to the asker alone. On the mirror
+/// of one port (an uplink, say) all that are seen have one station in common, and others are answered unseen.
+#[derive(Debug, Default)]
+struct Vantage {
+    /// The stations that all answers seen so far have in common; none before the first.
+    common: Option<[Option<Mac>; 2]>,
+}
+
+impl Vantage {
+    /// An answer from one station to another was seen.
+    fn note(&mut self, ends: [Mac; 2]) {
+        let common = self.common.get_or_insert(ends.map(Some));
+        for station in common {
+            *station = station.filter(|mac| ends.contains(mac));
+        }
+    }
+
+    /// Whether answers of others to this station would be seen.
+    fn hears_answers_to(&self, asker: Mac) -> bool {
+        self.common.is_some_and(|common| common.iter().flatten().all(|mac| *mac == asker))
     }
 }
 
@@ -234,20 +268,20 @@ fn probe(digest: &Digest) -> Option<Probe> {
     }
 }
 
-/// What a flow looks for, and what silence or refusal says there; none where it is no probe.
-fn looked_for(flow: &FlowRecord) -> Option<(Service, Silence)> {
+/// What a flow looks for, and what silence says there; none where it is no try of one host.
+///
+/// Silence says nothing to UDP towards a higher port, which may be an answer, nor to TCP of which the beginning was not
+/// seen. Refusals say little there: after a power cut many peers refuse a connection that they have forgotten.
+fn looked_for(flow: &FlowRecord) -> Option<(Service, Option<Silence>)> {
     let port = flow.server.port;
-    if flow.midstream || !is_single(&flow.server) {
-        return None;
-    }
-    match flow.protocol {
-        TCP if WEB.contains(&port) => Some((Service { protocol: Protocol::Tcp, port }, Silence::TellsLittle)),
-        TCP => Some((Service { protocol: Protocol::Tcp, port }, Silence::Tells)),
-        UDP if port != QUIC && flow.client.port > port => {
-            Some((Service { protocol: Protocol::Udp, port }, Silence::TellsLittle))
-        }
-        _ => None,
-    }
+    let (protocol, silence) = match flow.protocol {
+        TCP if flow.midstream => (Protocol::Tcp, None),
+        TCP if WEB.contains(&port) => (Protocol::Tcp, Some(Silence::TellsLittle)),
+        TCP => (Protocol::Tcp, Some(Silence::Tells)),
+        UDP if port != QUIC => (Protocol::Udp, (flow.client.port > port).then_some(Silence::TellsLittle)),
+        _ => return None,
+    };
+    is_single(&flow.server).then_some((Service { protocol, port }, silence))
 }
 
 impl Sweep {
@@ -261,27 +295,31 @@ impl Sweep {
         }
         if self.hosts.open(host, now, silence) {
             self.report.note(packets, bytes);
+            if self.report.has_spoken() {
+                self.hosts.renew(now);
+            }
         }
     }
 
     fn judge(&mut self, now: Timestamp) -> Option<Finding> {
         let (count, threshold, answered) = self.verdict(now)?;
-        if !self.report.is_due(now, count) {
+        let failures = self.hosts.failures();
+        if !self.report.is_due(now, count, failures) {
             return None;
         }
         let service = self.service()?;
-        let (packets, bytes) = self.report.speak(now, count);
+        let (packets, bytes) = self.report.speak(now, count, failures);
         Some(Finding {
             kind: Kind::HostSweep,
             time: now,
             since: self.hosts.since(),
             subject: self.source,
             targets: self.targets(),
-            target_count: count,
+            target_count: count + answered,
             reasons: self.reasons(now, service, [count, threshold, answered]),
             packets,
             bytes,
-            score: score(count, threshold),
+            score: score(tens(count, threshold)),
             confidence: failed_share(count, answered),
         })
     }
@@ -355,13 +393,13 @@ impl Sweep {
     ) -> Vec<Reason> {
         let seconds = now.since(self.hosts.since()).as_secs_f64();
         let mut reasons = vec![
-            Reason::counted("failed_hosts", real(count), "hosts", Some(real(threshold)), 0.7),
-            Reason::counted("answered_hosts", real(answered), "hosts", None, 0.2),
+            Reason::counted("failed_hosts", real(count), "hosts", Some(real(threshold)), 1.0),
+            Reason::counted("answered_hosts", real(answered), "hosts", None, 0.0),
         ];
         if service.port != 0 {
-            reasons.push(Reason::counted("swept_port", f64::from(service.port), "port", None, 0.05));
+            reasons.push(Reason::counted("swept_port", f64::from(service.port), "port", None, 0.0));
         }
-        reasons.push(Reason::counted("sweep_duration", seconds, "seconds", None, 0.05));
+        reasons.push(Reason::counted("sweep_duration", seconds, "seconds", None, 0.0));
         reasons
     }
 }
@@ -372,7 +410,8 @@ mod tests {
     use super::super::{Evidence, Kind, Protocol};
     use super::HostSweeps;
     use crate::flow::{FlowEvent, News};
-    use crate::packet::{ArpOperation, DhcpMessage, Mac};
+    use crate::packet::{ArpOperation, DhcpMessage, Mac, TcpFlags};
+    use crate::time::{Span, Timestamp};
 
     const SWEEPER: u8 = 66;
 
@@ -380,10 +419,18 @@ mod tests {
         evidence.time.since(evidence.since).as_secs()
     }
 
+    /// A network of which the tap has seen all ports: two pairs of hosts have spoken.
+    fn open_view() -> Scene {
+        let mut scene = Scene::new();
+        scene.reply(mac(1), 1, 10);
+        scene.reply(mac(20), 20, 21);
+        scene
+    }
+
     #[test]
     fn arp_sweeps_are_found_at_any_speed() {
         for (gap, within) in [(4, 5), (100, 5), (1_500, 40)] {
-            let mut scene = Scene::new();
+            let mut scene = open_view();
             for host in 1..=254 {
                 scene.ask(SWEEPER, host);
                 if host % 10 == 0 {
@@ -401,6 +448,84 @@ mod tests {
             assert_eq!((evidence.peers.len(), evidence.peers[0].port), (8, None));
             let last = scene.found.last().unwrap();
             assert!(last.peer_count >= 100 && last.score > evidence.score);
+        }
+    }
+
+    #[test]
+    fn silence_of_arp_tells_little_where_no_answers_are_seen() {
+        // A storage box looks for its fourteen clients; on the mirror of an uplink only the router is seen to answer.
+        let searching = |scene: &mut Scene| {
+            for _ in 0..10 {
+                for host in 100..114 {
+                    scene.ask(3, host);
+                    scene.wait(200);
+                }
+                scene.wait(60_000);
+            }
+        };
+        let mut scene = Scene::new();
+        searching(&mut scene);
+        scene.expect_nothing();
+        let mut scene = Scene::new();
+        for host in [3, 20, 21] {
+            scene.reply(mac(1), 1, host);
+            scene.reply(mac(host), host, 1);
+        }
+        searching(&mut scene);
+        scene.expect_nothing();
+        // Where others are seen to answer, or the asker's own port is the mirrored one, it is told.
+        let mut scene = open_view();
+        searching(&mut scene);
+        scene.expect(Kind::HostSweep);
+        let mut scene = Scene::new();
+        scene.reply(mac(1), 1, 3);
+        scene.reply(mac(20), 20, 3);
+        searching(&mut scene);
+        scene.expect(Kind::HostSweep);
+        // Nobody looks for a hundred.
+        let mut scene = Scene::new();
+        for host in 100..=230 {
+            scene.ask(SWEEPER, host);
+            scene.wait(20);
+        }
+        scene.wait(2_000);
+        scene.expect(Kind::HostSweep);
+    }
+
+    #[test]
+    fn a_sweep_of_the_same_hosts_over_and_over_goes_on_until_it_ends() {
+        for hosts in [12, 100] {
+            let mut scene = open_view();
+            for host in (100..100 + hosts).cycle().take(24_000) {
+                scene.ask(SWEEPER, host);
+                scene.wait(100);
+            }
+            scene.expect(Kind::HostSweep);
+            let times: Vec<Timestamp> = scene.found.iter().map(|evidence| evidence.time).collect();
+            let longest = times.windows(2).map(|pair| pair[1].since(pair[0])).max();
+            assert!(longest.is_some_and(|gap| gap <= Span::from_secs(45)), "{hosts}: {longest:?}");
+            scene.wait(40_000);
+            // What is not told yet when the episode ends after half an hour is forgotten with it.
+            let packets: u64 = scene.found.iter().map(|evidence| evidence.packets).sum();
+            assert!((23_700..=24_000).contains(&packets), "each packet is told once: {packets}");
+            let before = scene.found.len();
+            scene.wait(600_000);
+            assert_eq!(scene.found.len(), before, "it is over");
+        }
+    }
+
+    #[test]
+    fn a_large_sweep_by_ack_is_found_and_forgotten_connections_are_none() {
+        for (hosts, found) in [(90, false), (130, true)] {
+            let mut scene = Scene::new();
+            for n in 0..hosts {
+                let mut flow = Scene::new().open(TCP, ip(SWEEPER), far(n), 502);
+                (flow.to_server.flags, flow.midstream) = (TcpFlags(0x10), true);
+                scene.tell(News::Opened, flow);
+                scene.refuse(flow);
+                scene.wait(100);
+            }
+            assert_eq!(scene.found.is_empty(), !found);
         }
     }
 
@@ -433,6 +558,11 @@ mod tests {
         scene.wait(2_000);
         let evidence = scene.expect(Kind::HostSweep);
         assert!(seconds(evidence) < 5 && evidence.confidence < 0.5);
+        let failed = evidence.reasons[0].value;
+        assert!(
+            (15..=20).contains(&evidence.peer_count) && failed < 10.0,
+            "all that were tried: {evidence:#?}"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use super::finding::{Actor, Finding, Report, Target, failed_share, real, score};
+use super::finding::{Actor, Finding, Report, Target, failed_share, real, score, tens};
 use super::trial::{EXCESS, Silence, Trials, Tried};
 use super::{Identity, Kind, Protocol, Reason};
 use crate::bounded::scramble;
@@ -78,27 +78,28 @@ impl PortScans {
         let flow = &event.flow;
         let source = Identity::from(&flow.client);
         let actor = Actor::of(&source)?;
-        if !counts(flow) {
-            return None;
-        }
+        let (port, silence) = tried(flow)?;
+        // Where silence says nothing, a try counts once it is refused.
+        let begins = if silence.is_some() { News::Opened } else { News::Refused };
+        let silence = silence.unwrap_or(Silence::TellsLittle);
         let key = (actor, flow.server.ip);
         let hash = scramble(actor.hash() ^ address_hash(flow.server.ip));
-        let port = Port { protocol: flow.protocol, number: flow.server.port };
-        let silence = if port.protocol == UDP { Silence::TellsLittle } else { Silence::Tells };
         let now = event.time;
-        if event.news == News::Opened {
+        let pair = if event.news == begins {
             let fresh = || Pair::new(source, Identity::from(&flow.server), now);
             let pair = self.pairs.get_or_insert(hash, key, |pair| pair.ports.worth(now), fresh);
             pair.source = source;
             pair.open(port, flow, silence, now);
             pair.ports.expire(now, believable);
-            return pair.judge(now);
-        }
-        let pair = self.pairs.get(hash, &key)?;
+            pair
+        } else {
+            self.pairs.get(hash, &key)?
+        };
         match event.news {
+            News::Opened if begins == News::Opened => {}
             News::Answered => pair.ports.answer(&port),
-            News::Refused => pair.refuse(port, flow, now),
-            News::Ended(EndReason::Unanswered) if believable => pair.ports.refuse(&port, silence, now),
+            News::Refused => pair.refuse(port, flow),
+            News::Ended(EndReason::Unanswered) if believable => pair.ports.refuse(&port, silence),
             News::Opened | News::Renewed | News::Ended(_) => return None,
         }
         pair.judge(now)
@@ -127,17 +128,19 @@ impl PortScans {
     }
 }
 
-/// Whether a flow can be a probe: a beginning that was seen, to one host. What goes from a UDP port to a higher one
-/// is an answer rather than a question (DNS, SSDP, where the mirror shows one direction), and rising high ports are
-/// traceroute's.
-fn counts(flow: &FlowRecord) -> bool {
+/// The port that a flow tries and what silence there says; none where it is no try of one host.
+///
+/// Silence says nothing to what may be no question: what goes from a UDP port to a higher one (answers of DNS or SSDP,
+/// where the mirror shows one direction) and TCP of which the beginning was not seen. Refusals tell there, too, of
+/// scans from source port 53 and with ACK. Rising high UDP ports are traceroute's.
+fn tried(flow: &FlowRecord) -> Option<(Port, Option<Silence>)> {
     let (from, to) = (flow.client.port, flow.server.port);
-    let probe = match flow.protocol {
-        TCP => true,
-        UDP => from > to && !TRACEROUTE.contains(&to),
-        _ => false,
+    let silence = match flow.protocol {
+        TCP => (!flow.midstream).then_some(Silence::Tells),
+        UDP if !TRACEROUTE.contains(&to) => (from > to).then_some(Silence::TellsLittle),
+        _ => return None,
     };
-    probe && !flow.midstream && super::is_single(&flow.server)
+    super::is_single(&flow.server).then_some((Port { protocol: flow.protocol, number: to }, silence))
 }
 
 impl Pair {
@@ -156,15 +159,18 @@ impl Pair {
         }
         if self.ports.open(port, now, silence) {
             self.report.note(flow.to_server.packets, flow.to_server.bytes);
+            if self.report.has_spoken() {
+                self.ports.renew(now);
+            }
         }
     }
 
-    fn refuse(&mut self, port: Port, flow: &FlowRecord, now: Timestamp) {
+    fn refuse(&mut self, port: Port, flow: &FlowRecord) {
         self.report.note(flow.to_client.packets, flow.to_client.bytes);
         if port.protocol == UDP {
             self.refused_udp += 1;
         }
-        self.ports.refuse(&port, Silence::Tells, now);
+        self.ports.refuse(&port, Silence::Tells);
     }
 
     fn judge(&mut self, now: Timestamp) -> Option<Finding> {
@@ -172,16 +178,17 @@ impl Pair {
         let all = failed + silent;
         let by_failures = if self.refused_udp >= REFUSED_UDP { all } else { failed };
         let in_flight = self.ports.in_flight();
-        let (count, threshold) = match by_failures {
-            count if count >= FAILED_PORTS => (count, FAILED_PORTS),
-            _ if silent >= SILENT_PORTS => (all, SILENT_PORTS),
-            count if in_flight >= IN_FLIGHT => (count + in_flight, FAILED_PORTS),
+        let (failed, pending, threshold) = match by_failures {
+            failed if failed >= FAILED_PORTS => (failed, 0, FAILED_PORTS),
+            _ if silent >= SILENT_PORTS => (all, 0, SILENT_PORTS),
+            failed if in_flight >= IN_FLIGHT => (failed, in_flight, FAILED_PORTS),
             _ => return None,
         };
-        if count < answered + EXCESS || !self.report.is_due(now, count) {
+        let (count, failures) = (failed + pending, self.ports.failures());
+        if count < answered + EXCESS || !self.report.is_due(now, count, failures) {
             return None;
         }
-        let (packets, bytes) = self.report.speak(now, count);
+        let (packets, bytes) = self.report.speak(now, count, failures);
         Some(Finding {
             kind: Kind::PortScan,
             time: now,
@@ -189,10 +196,10 @@ impl Pair {
             subject: self.source,
             targets: vec![self.target()],
             target_count: 1,
-            reasons: self.reasons(now, [count, threshold, answered, in_flight]),
+            reasons: self.reasons(now, [failed, pending, threshold, answered]),
             packets,
             bytes,
-            score: score(count, threshold),
+            score: score(tens(count, threshold)),
             confidence: failed_share(count, answered),
         })
     }
@@ -202,22 +209,18 @@ impl Pair {
         Target { identity: self.target, port: None, protocol }
     }
 
-    fn reasons(&self, now: Timestamp, [count, threshold, answered, in_flight]: [u64; 4]) -> Vec<Reason> {
+    fn reasons(&self, now: Timestamp, [failed, pending, threshold, answered]: [u64; 4]) -> Vec<Reason> {
         let seconds = now.since(self.ports.since()).as_secs_f64();
-        let mut reasons = vec![
-            Reason::counted("failed_ports", real(count), "ports", Some(real(threshold)), 0.7),
-            Reason::counted("answered_ports", real(answered), "ports", None, 0.2),
-            Reason::counted("scan_duration", seconds, "seconds", None, 0.05),
-        ];
-        if in_flight > 0 {
-            reasons.push(Reason::counted(
-                "pending_ports",
-                real(in_flight),
-                "ports",
-                Some(real(IN_FLIGHT)),
-                0.05,
-            ));
-        }
+        let tries = |feature, count, limit| {
+            let share = real(count) / real(failed + pending);
+            Reason::counted(feature, real(count), "ports", Some(real(limit)), share)
+        };
+        let mut reasons =
+            vec![tries("failed_ports", failed, threshold), tries("pending_ports", pending, IN_FLIGHT)];
+        reasons.retain(|reason| reason.contribution > 0.0);
+        reasons.sort_by(|a, b| b.contribution.total_cmp(&a.contribution));
+        reasons.push(Reason::counted("answered_ports", real(answered), "ports", None, 0.0));
+        reasons.push(Reason::counted("scan_duration", seconds, "seconds", None, 0.0));
         reasons
     }
 }
@@ -228,7 +231,8 @@ mod tests {
     use super::super::{Kind, Protocol};
     use super::{FAILED_PORTS, PortScans};
     use crate::flow::{EndReason, FlowEvent, News};
-    use crate::time::Timestamp;
+    use crate::packet::TcpFlags;
+    use crate::time::{Span, Timestamp};
 
     const SCANNER: u8 = 66;
     const TARGET: u8 = 10;
@@ -311,6 +315,121 @@ mod tests {
     }
 
     #[test]
+    fn a_scan_of_the_same_ports_over_and_over_goes_on_until_it_ends() {
+        for (ports, refused) in [(20, true), (20, false), (200, true)] {
+            let mut scene = Scene::new();
+            for n in 0..3_600 {
+                let flow = scene.open(TCP, ip(SCANNER), ip(TARGET), 1 + n % ports);
+                if refused {
+                    scene.refuse(flow);
+                }
+                scene.wait(1_000);
+            }
+            scene.expect(Kind::PortScan);
+            let times: Vec<Timestamp> = scene.found.iter().map(|evidence| evidence.time).collect();
+            let longest = times.windows(2).map(|pair| pair[1].since(pair[0])).max();
+            assert!(longest.is_some_and(|gap| gap <= Span::from_secs(45)), "{ports}: {longest:?}");
+            assert!(scene.found.len() <= 130, "{}", scene.found.len());
+            scene.wait(40_000);
+            // What is not told yet when the episode ends after half an hour is forgotten with it.
+            let packets: u64 = scene.found.iter().map(|evidence| evidence.packets).sum();
+            let sent = if refused { 7_200 } else { 3_600 };
+            assert!((sent * 98 / 100..=sent).contains(&packets), "each packet is told once: {packets}");
+            let before = scene.found.len();
+            scene.wait(600_000);
+            assert_eq!(scene.found.len(), before, "it is over");
+        }
+    }
+
+    #[test]
+    fn what_answers_does_not_keep_a_scan_alive() {
+        let (mut scene, _) = scan(60, 50, true);
+        for _ in 0..30 {
+            scene.connect(ip(SCANNER), ip(TARGET), 443);
+            scene.wait(1_000);
+        }
+        let before = scene.found.len();
+        for _ in 0..300 {
+            scene.connect(ip(SCANNER), ip(TARGET), 443);
+            scene.wait(1_000);
+        }
+        assert_eq!(scene.found.len(), before);
+    }
+
+    #[test]
+    fn it_began_with_its_first_try_not_with_the_first_that_failed() {
+        let mut scene = Scene::new();
+        // Normal use, long before.
+        scene.connect(ip(SCANNER), ip(TARGET), 443);
+        scene.wait(200_000);
+        let began = scene.now();
+        let open = scene.open(TCP, ip(SCANNER), ip(TARGET), 80);
+        for port in 1..=20 {
+            let flow = scene.open(TCP, ip(SCANNER), ip(TARGET), port);
+            scene.wait(20);
+            if port == 1 {
+                scene.answer(open);
+            }
+            if port > 3 {
+                scene.refuse(flow);
+            }
+        }
+        assert_eq!(scene.expect(Kind::PortScan).since, began);
+    }
+
+    #[test]
+    fn failed_and_pending_ports_share_the_evidence() {
+        let mut scene = Scene::new();
+        for port in 1..=40 {
+            let flow = scene.open(TCP, ip(SCANNER), ip(TARGET), port);
+            if port <= 8 {
+                scene.refuse(flow);
+            }
+        }
+        let shares: Vec<_> = scene
+            .expect(Kind::PortScan)
+            .reasons
+            .iter()
+            .map(|reason| (reason.feature.as_ref(), reason.value, reason.contribution))
+            .collect();
+        assert_eq!(shares[..2], [("pending_ports", 32.0, 0.8), ("failed_ports", 8.0, 0.2)]);
+        assert!(shares[2..].iter().all(|&(_, _, share)| share == 0.0), "{shares:?}");
+    }
+
+    #[test]
+    fn scans_without_syn_are_scans() {
+        // FIN, null, Xmas; a closed port answers by RST, an open one not at all.
+        for flags in [0x01, 0, 0x29] {
+            for refused in [true, false] {
+                let mut scene = Scene::new();
+                for port in 1..=60 {
+                    let mut flow = Scene::new().open(TCP, ip(SCANNER), ip(TARGET), port);
+                    flow.to_server.flags = TcpFlags(flags);
+                    scene.tell(News::Opened, flow);
+                    if refused {
+                        scene.refuse(flow);
+                    }
+                    scene.wait(20);
+                }
+                scene.wait(2_000);
+                scene.expect(Kind::PortScan);
+            }
+        }
+        // ACK and Maimon: only the RST tells.
+        for flags in [0x10, 0x11] {
+            let mut scene = Scene::new();
+            for port in 1..=60 {
+                let mut flow = Scene::new().open(TCP, ip(SCANNER), ip(TARGET), port);
+                (flow.to_server.flags, flow.midstream) = (TcpFlags(flags), true);
+                scene.tell(News::Opened, flow);
+                scene.refuse(flow);
+                scene.wait(20);
+            }
+            scene.expect(Kind::PortScan);
+        }
+    }
+
+    #[test]
     fn open_ports_among_the_closed_do_not_hide_a_scan() {
         let mut scene = Scene::new();
         for port in 1..=100 {
@@ -345,6 +464,22 @@ mod tests {
             silent.wait(10);
         }
         silent.expect(Kind::PortScan);
+    }
+
+    #[test]
+    fn a_udp_scan_from_the_port_of_a_server_is_found_by_its_refusals() {
+        let mut scene = Scene::new();
+        for port in 1..=300 {
+            let mut flow = Scene::new().open(UDP, ip(SCANNER), ip(TARGET), 100 + port);
+            flow.client.port = 53;
+            scene.tell(News::Opened, flow);
+            if port % 10 == 0 {
+                scene.tell(News::Refused, flow);
+            }
+            scene.wait(50);
+        }
+        let evidence = scene.expect(Kind::PortScan);
+        assert_eq!((evidence.reasons[0].value, evidence.peers[0].protocol), (15.0, Some(Protocol::Udp)));
     }
 
     #[test]
@@ -417,26 +552,33 @@ mod tests {
             }
             scene.wait(20);
         }
-        // DNS answers of which the mirror does not show the questions, to sockets that are closed by now.
+        // DNS answers of which the mirror does not show the questions; some come late, to sockets closed by now.
         for port in 0..200 {
-            let mut flow = scene.open(UDP, ip(1), ip(20), 50_000 + port);
+            let mut flow = Scene::new().open(UDP, ip(1), ip(20), 50_000 + port);
             flow.client.port = 53;
             scene.tell(News::Opened, flow);
-            scene.tell(News::Refused, flow);
+            if port < 10 {
+                scene.tell(News::Refused, flow);
+            }
         }
-        scene.wait(10_000);
-        assert!(scene.found.iter().all(|evidence| evidence.subject.ips != [ip(20)]), "{:#?}", scene.found);
+        scene.expect_nothing();
     }
 
     #[test]
     fn a_victim_that_answers_is_no_scanner() {
-        // Backscatter and captures that start midstream: segments without a SYN, to many ports.
+        // Backscatter and captures that start midstream: segments without a SYN, to many ports; of some connections
+        // the other side has forgotten.
         let mut scene = Scene::new();
         for port in 0..500 {
             let mut flow = Scene::new().open(TCP, ip(TARGET), ip(SCANNER), 1_024 + port);
-            flow.midstream = true;
+            (flow.to_server.flags, flow.midstream) = (TcpFlags(0x10), true);
             scene.tell(News::Opened, flow);
-            scene.tell(News::Refused, flow);
+            if port < 10 {
+                scene.refuse(flow);
+            } else if port % 2 == 0 {
+                scene.answer(flow);
+            }
+            scene.end(EndReason::Reset, flow);
             scene.wait(10);
         }
         scene.expect_nothing();

@@ -236,7 +236,7 @@ fn check(evidence: &Evidence) {
     assert!(evidence.peer_count >= 1);
     assert!(!evidence.reasons.is_empty() && evidence.reasons.len() <= Evidence::MAX_REASONS);
     let sum: f64 = evidence.reasons.iter().map(|reason| reason.contribution).sum();
-    assert!(sum <= 1.0 + 1e-9, "{sum}");
+    assert!((sum - 1.0).abs() < 1e-9, "{sum}");
     assert!(evidence.reasons.iter().all(|reason| reason.value.is_finite()));
     assert!(evidence.reasons.is_sorted_by(|a, b| a.contribution >= b.contribution));
 }

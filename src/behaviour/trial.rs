@@ -69,9 +69,9 @@ struct Trial<T> {
 
 /// Distinct things that one host tried, and their outcomes.
 ///
-/// The latest 64 are in sight one by one. What is pushed out of sight before its outcome is known (more than 64 tries
-/// within [`PATIENCE`]) waits in a bitmap and counts as failed after that, at most half as much later. Counts are linear counters of 1,024 bits, good
-/// to 3 % at a thousand; they end at 7,098.
+/// The 64 tried last are in sight one by one. What is pushed out of sight before its outcome is known (more than 64
+/// tries within [`PATIENCE`]) waits in a bitmap and counts as failed after that, at most half as much later. Counts are
+/// linear counters of 1,024 bits, good to 3 % at a thousand; they end at 7,098.
 #[derive(Clone, Debug)]
 pub(super) struct Trials<T> {
     slots: [Option<Trial<T>>; SLOTS],
@@ -80,13 +80,15 @@ pub(super) struct Trials<T> {
     /// Failed ones that were answered late.
     forgiven: u64,
     silent: Distinct<16>,
+    /// Failures and silences, those of the same thing included.
+    failures: u64,
     answered: Distinct<16>,
     crowd: [Distinct<16>; CROWDS],
     crowd_turned: Timestamp,
     began: Timestamp,
     renewed: Timestamp,
-    /// When the first of the failed ones was tried.
-    first_failed: Option<Timestamp>,
+    /// The first try since all before it were answered.
+    since: Timestamp,
 }
 
 impl<T: Tried> Trials<T> {
@@ -97,19 +99,23 @@ impl<T: Tried> Trials<T> {
             failed: Distinct::EMPTY,
             forgiven: 0,
             silent: Distinct::EMPTY,
+            failures: 0,
             answered: Distinct::EMPTY,
             crowd: [Distinct::EMPTY; CROWDS],
             crowd_turned: now,
             began: now,
             renewed: now,
-            first_failed: None,
+            since: now,
         }
     }
 
-    /// A thing is tried. Trying again what is in sight changes nothing; says whether it was not.
+    /// A thing is tried. Says whether that may be evidence: to try what has answered is none.
     pub(super) fn open(&mut self, object: T, now: Timestamp, silence: Silence) -> bool {
-        if self.position(&object).is_some() {
-            return false;
+        if let Some(at) = self.position(&object) {
+            return self.open_again(at, now);
+        }
+        if self.is_spotless() {
+            self.since = now;
         }
         self.renewed = now;
         let at = self.cheapest();
@@ -119,7 +125,10 @@ impl<T: Tried> Trials<T> {
             self.pending -= 1;
             match lost.silence {
                 Silence::Tells => _ = self.crowd[0].insert(lost.object.hash()),
-                Silence::TellsLittle => _ = self.silent.insert(lost.object.hash()),
+                Silence::TellsLittle => {
+                    self.failures += 1;
+                    self.silent.insert(lost.object.hash());
+                }
             }
         }
         self.slots[at] = Some(Trial { time: now, object, outcome: Outcome::Pending, silence });
@@ -134,9 +143,8 @@ impl<T: Tried> Trials<T> {
     }
 
     /// It was refused.
-    pub(super) fn refuse(&mut self, object: &T, silence: Silence, now: Timestamp) {
-        let tried = self.position(object).and_then(|at| self.slots[at]).map_or(now, |trial| trial.time);
-        self.first_failed.get_or_insert(tried);
+    pub(super) fn refuse(&mut self, object: &T, silence: Silence) {
+        self.failures += 1;
         match silence {
             Silence::Tells => {
                 self.failed.insert(object.hash());
@@ -160,10 +168,7 @@ impl<T: Tried> Trials<T> {
                     continue;
                 }
                 self.pending -= 1;
-                if believable {
-                    let first = self.first_failed.get_or_insert(trial.time);
-                    *first = trial.time.min(*first);
-                }
+                self.failures += u64::from(believable);
                 match trial.silence {
                     _ if !believable => *slot = None,
                     Silence::Tells => {
@@ -186,9 +191,20 @@ impl<T: Tried> Trials<T> {
         now.since(self.renewed) >= MEMORY || now.since(self.began) >= EPISODE
     }
 
-    /// When the first of what failed was tried.
-    pub(super) fn since(&self) -> Timestamp {
-        self.first_failed.unwrap_or(self.began)
+    /// What was tried is tried still: it is not to be forgotten for want of new things.
+    pub(super) const fn renew(&mut self, now: Timestamp) {
+        self.renewed = now;
+    }
+
+    /// The first try of those that are held against it, whatever became of it. Tries that were all answered before
+    /// the next was made belong to no scan.
+    pub(super) const fn since(&self) -> Timestamp {
+        self.since
+    }
+
+    /// How often something failed or was silent, the same thing again included: it rises as long as tries in vain go on.
+    pub(super) const fn failures(&self) -> u64 {
+        self.failures
     }
 
     /// What waits for its outcome and will fail by silence alone.
@@ -219,7 +235,7 @@ impl<T: Tried> Trials<T> {
         4 * self.failed() + self.silent() + pending
     }
 
-    /// Things in sight that were first tried since a time and ended so, latest first.
+    /// Things in sight that were tried since a time and ended so, latest first.
     pub(super) fn recent(&self, outcome: Outcome, since: Timestamp) -> impl Iterator<Item = T> {
         let mut found: Vec<_> = self
             .slots
@@ -237,6 +253,26 @@ impl<T: Tried> Trials<T> {
         let wanted =
             |trial: &&Trial<T>| trial.outcome == outcome && trial.time >= since && sort(&trial.object);
         u64::try_from(self.slots.iter().flatten().filter(wanted).count()).unwrap_or(0)
+    }
+
+    /// A thing in sight is tried again; what failed before is taken to fail again.
+    fn open_again(&mut self, at: usize, now: Timestamp) -> bool {
+        let Some(trial) = &mut self.slots[at] else { return false };
+        match trial.outcome {
+            Outcome::Pending => return true,
+            Outcome::Answered => {}
+            Outcome::Silent | Outcome::Failed => self.failures += 1,
+        }
+        trial.time = now;
+        trial.outcome != Outcome::Answered
+    }
+
+    /// Whether all that was tried was answered.
+    fn is_spotless(&self) -> bool {
+        self.pending == 0
+            && self.failed.is_empty()
+            && self.silent.is_empty()
+            && self.crowd.iter().all(Distinct::is_empty)
     }
 
     fn position(&self, object: &T) -> Option<usize> {
@@ -278,14 +314,13 @@ impl<T: Tried> Trials<T> {
         if self.crowd.iter().all(Distinct::is_empty) {
             return false;
         }
-        let tried = now - PATIENCE - CROWD_TURN;
         self.crowd_turned = now;
         self.crowd.rotate_right(1);
         let oldest = std::mem::take(&mut self.crowd[0]);
         let failed = believable && !oldest.is_empty();
         if failed {
             self.failed.merge(&oldest);
-            self.first_failed.get_or_insert(tried.max(self.began));
+            self.failures += oldest.count();
         }
         failed
     }
