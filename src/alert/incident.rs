@@ -208,7 +208,6 @@ impl Incident {
         let escalated = severity > alert.severity;
         self.peer_count = self.peer_count.max(evidence.peer_count);
         merge_peers(&mut alert.peers, evidence.peers.iter());
-        self.peer_count = self.peer_count.max(u64::try_from(alert.peers.len()).unwrap_or(u64::MAX));
         alert.severity = severity;
         // Words, reasons and score belong together: those of the worst finding are told.
         if evidence.score >= alert.score {

@@ -27,7 +27,7 @@ pub struct Alert {
     pub description: String,
     /// How much it matters.
     pub severity: Severity,
-    /// 0 to 1, calibrated: 0.2 for each power of ten by which the observation is rarer than normal.
+    /// 0 to 1: see `Evidence::score`.
     pub score: f64,
     /// 0 to 1: how sure the detector is of its reading.
     pub confidence: f64,

@@ -176,7 +176,7 @@ impl View {
 fn is_one_sided(flow: &FlowRecord) -> bool {
     flow.protocol == TCP
         && !flow.midstream
-        && flow.to_client.packets == 0
+        && flow.to_client.flags == TcpFlags::default()
         && flow.to_server.payload > 0
         && flow.to_server.flags.has(TcpFlags::ACK)
 }
