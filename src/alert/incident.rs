@@ -60,8 +60,11 @@ impl Incidents {
 
     /// Joins a finding with the open incident on its subject and kind, or raises a new one.
     pub fn handle(&mut self, evidence: Evidence, provenance: Provenance) {
-        let same =
-            |i: &Incident| i.alert.kind == evidence.kind && same_subject(&i.alert.subject, &evidence.subject);
+        let same = |i: &Incident| {
+            i.alert.kind == evidence.kind
+                && same_subject(&i.alert.subject, &evidence.subject)
+                && !is_another_attack(&i.alert, &evidence)
+        };
         if let Some(at) = self.open.iter().position(same) {
             self.join(at, evidence, provenance);
         } else {
@@ -239,6 +242,15 @@ fn fuller(old: &Party, new: Party) -> Party {
     }
 }
 
+/// Whether a scan turns to a target that the incident does not know, after a pause: an attack of its own. Without the
+/// pause it is one attack that goes from host to host.
+fn is_another_attack(alert: &Alert, evidence: &Evidence) -> bool {
+    const PAUSE: Span = Span::from_secs(60);
+    evidence.kind == Kind::PortScan
+        && evidence.since.since(alert.last_seen) >= PAUSE
+        && evidence.peers.iter().all(|peer| !alert.peers.contains(peer))
+}
+
 fn merge_peers<'a>(peers: &mut Vec<Peer>, more: impl Iterator<Item = &'a Peer>) {
     for peer in more {
         if peers.len() >= Evidence::MAX_PEERS {
@@ -384,6 +396,21 @@ mod tests {
         incidents.handle(scan(1, 3, 1.0), Provenance::default());
         assert_eq!(told(&mut incidents), [(Event::Raised, 1), (Event::Updated, 2)]);
         assert_eq!(incidents.threat(), Some(Severity::High));
+    }
+
+    #[test]
+    fn a_scan_of_another_target_after_a_pause_is_another_attack() {
+        let mut incidents = Incidents::new(Config::default());
+        let on = |target: u8, seconds| {
+            let peers =
+                vec![Peer { mac: None, ip: Some([192, 0, 2, target].into()), port: None, protocol: None }];
+            Evidence { peers, ..scan(1, seconds, 0.8) }
+        };
+        for (target, seconds) in [(7, 0), (8, 30), (7, 200), (9, 300)] {
+            incidents.handle(on(target, seconds), Provenance::default());
+        }
+        assert_eq!(told(&mut incidents), [(Event::Raised, 1), (Event::Raised, 1)]);
+        assert_eq!(incidents.open(), 2);
     }
 
     #[test]
