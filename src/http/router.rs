@@ -21,7 +21,7 @@ use super::view::{BaselineStarted, CaptureAnswer, MlAnswer, Moment, Statistics};
 use super::view_lists::{AlertsAnswer, DevicesAnswer, FlowsAnswer};
 use super::{Config, Parts, metrics};
 use crate::alert::AlertId;
-use crate::control::{ArchiveError, CommandRefused, Status};
+use crate::control::{AlertPage, ArchiveError, CommandRefused, Status};
 use crate::sys::Resources;
 use crate::sys::clock::{self, Stopwatch};
 
@@ -174,10 +174,13 @@ impl Router {
 
     fn alerts(&self, query: &str) -> Result<Reply, Reply> {
         let wanted = query::alerts(query).map_err(|bad| refused(&bad))?;
-        let alerts = self.parts.archive.list(&wanted).map_err(|error| unreadable(&error))?;
+        let AlertPage { alerts, unsearched } =
+            self.parts.archive.list(&wanted).map_err(|error| unreadable(&error))?;
         let full = alerts.len() >= wanted.limit;
-        let next_before = alerts.last().filter(|_| full).map(|last| last.id.clone());
-        Ok(Reply::json(200, &AlertsAnswer { alerts, next_before }))
+        let next_before = unsearched
+            .map(|id| id.to_string())
+            .or_else(|| alerts.last().filter(|_| full).map(|last| last.id.clone()));
+        Ok(Reply::json(200, &AlertsAnswer { alerts, complete: unsearched.is_none(), next_before }))
     }
 
     fn alert(&self, id: &str) -> Result<Reply, Reply> {
