@@ -145,7 +145,9 @@ impl Router {
             _ => query::none(query).map_err(|bad| refused(&bad))?,
         }
         Ok(match route {
-            Route::Statistics => Reply::json(200, &Statistics::new(&status, self.moment())),
+            Route::Statistics => {
+                Reply::json(200, &Statistics::new(&status, self.moment(), self.complaints(&status)))
+            }
             Route::Alert(id) => return self.alert(id),
             Route::Capture => Reply::json(200, &CaptureAnswer::new(&status)),
             Route::Ml => Reply::json(200, &MlAnswer::new(status.judge.as_deref())),
@@ -195,19 +197,16 @@ impl Router {
         }
     }
 
+    fn complaints(&self, status: &Status) -> Vec<String> {
+        self.health.complaints(status, self.clock.elapsed())
+    }
+
     fn healthz(&self, status: &Status) -> Reply {
-        let complaints = self.health.complaints(status, self.clock.elapsed());
+        let complaints = self.complaints(status);
         if complaints.is_empty() {
             return plain(200, "ok\n".to_owned());
         }
-        plain(
-            503,
-            complaints.join(
-                "
-",
-            ) + "
-",
-        )
+        plain(503, complaints.join("\n") + "\n")
     }
 
     fn start_baseline(&self, request: &mut Request) -> Result<Reply, Reply> {

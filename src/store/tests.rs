@@ -341,9 +341,9 @@ fn alerts_beyond_the_retention_go_at_the_next_start() {
     assert_eq!((store.status().alerts, store.status().alerts_expired), (3, 1));
 }
 
-/// An alert of about 6 KB that hardly compresses.
+/// An alert of about 2 KB that hardly compresses.
 fn bulky(n: u64) -> AlertRecord {
-    let noise = (0..1_500).scan(n + 1, |state, _| {
+    let noise = (0..400).scan(n + 1, |state, _| {
         *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         Some(format!("{:08x}", *state >> 32))
     });
@@ -355,7 +355,7 @@ fn a_lowered_quota_deletes_the_oldest_and_the_file_shrinks() {
     let dir = tempfile::tempdir().unwrap();
     let wide = Config { deliver: false, ..config(dir.path()) };
     let store = open(&wide);
-    let count = 5_000;
+    let count = 18_000;
     save(&store, (0..count).map(bulky));
     let before = store.status();
     assert_eq!((before.alerts, before.alerts_expired), (count, 0));
