@@ -111,7 +111,7 @@ impl Checker<'_> {
             self.number("store.alert_retention_days", raw.alert_retention_days, 1..=3_650, days)?;
         Ok(store::Config {
             path: raw.path.as_ref().map_or(default.path, PathBuf::from),
-            quota: self.number("store.quota", raw.quota, 16 << 20..=i64::MAX, default.quota)?,
+            quota: self.number("store.quota", raw.quota, 64 << 20..=i64::MAX, default.quota)?,
             alert_retention: Span::from_secs(retention * day),
             outbox_capacity: self.number(
                 "store.outbox_capacity",

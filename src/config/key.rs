@@ -52,7 +52,7 @@ pub const KEYS: &[Key] = &[
         "Seed of all chance in training.",
     ),
     key("store.path", "a directory", "Where baseline, devices and alerts are kept."),
-    key("store.quota", "16777216 bytes or more", "Bytes on disk that the store may use."),
+    key("store.quota", "67108864 bytes or more", "Bytes on disk that the store may use."),
     key("store.alert_retention_days", "1 to 3650 days", "Age at which alerts are deleted."),
     key("store.outbox_capacity", "1 to 1000000 alerts", "Alerts that may wait for the broker."),
     key("mqtt.host", "a host name or address", "The broker. MQTT is off while this is empty."),

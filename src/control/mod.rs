@@ -9,7 +9,7 @@ pub mod wire;
 
 pub use board::{Board, Slot};
 pub use command::{Command, CommandQueue, CommandRefused, Reply};
-pub use port::{AlertArchive, AlertQuery, ArchiveError, DeliveryQueue, OutboxItem, OutboxKey};
+pub use port::{AlertArchive, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, OutboxItem, OutboxKey};
 pub use status::{
     AlertCounts, BaselinePhase, BaselineStatus, CaptureState, CaptureStatus, DeviceSummary, FlowSummary,
     HttpStatus, JudgeStatus, MeterStatus, ModelStatus, MqttState, MqttStatus, SourceKind, Status,

@@ -7,17 +7,28 @@ use crate::time::Timestamp;
 
 /// Reading of kept alerts.
 pub trait AlertArchive: Send + Sync {
-    /// Latest record of each incident that matches, newest first.
+    /// Latest record of each incident that matches, newest first. The search may end early, see
+    /// [`AlertPage::unsearched`].
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn list(&self, query: &AlertQuery) -> Result<Vec<AlertRecord>, ArchiveError>;
+    fn list(&self, query: &AlertQuery) -> Result<AlertPage, ArchiveError>;
 
     /// Latest record of one incident.
     ///
     /// # Errors
     /// When the store cannot be read.
     fn get(&self, id: AlertId) -> Result<Option<AlertRecord>, ArchiveError>;
+}
+
+/// What a search found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AlertPage {
+    /// Newest first.
+    pub alerts: Vec<AlertRecord>,
+    /// Set where the search had looked at as many records as one question may, before it had enough: incidents older
+    /// than this one were not looked at.
+    pub unsearched: Option<AlertId>,
 }
 
 /// Which alerts to list.

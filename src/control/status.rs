@@ -287,9 +287,15 @@ pub struct StoreStatus {
     pub outbox_dropped: u64,
     /// Writes that failed since start.
     pub write_errors: u64,
+    /// Alerts since start that were refused or could not be stored before the store was closed: nobody has them.
+    pub alerts_lost: u64,
+    /// Devices and snapshots since start that were not taken, because there are too many or they are too large.
+    pub refused_writes: u64,
     /// Times since start that a kept record could not be read (damaged, or of a later version) and was skipped.
     pub unreadable: u64,
-    /// The last failure, as one line.
+    /// Why writes do not get through now, as one line; none while they do.
+    pub failing: Option<String>,
+    /// The last failure, as one line; it stays when writes get through again.
     pub last_error: Option<String>,
     /// Where a store that did not open was moved, in this run.
     pub replaced: Option<String>,

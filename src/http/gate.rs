@@ -9,14 +9,14 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::door::Door;
 use super::head::{self, Head, MAX_HEAD, Refusal};
 use super::reply;
 use super::server::{Counters, Event, HttpError};
@@ -49,12 +49,24 @@ const STACK: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) limits: Limits,
-    /// Where tiny_http listens.
-    pub(super) socket: PathBuf,
+    /// Where tiny_http listens; another one after it died and was replaced.
+    pub(super) door: Mutex<Arc<Door>>,
     pub(super) counters: Arc<Counters>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) events: SyncSender<Event>,
     pub(super) open: AtomicUsize,
+}
+
+impl Gate {
+    /// The present way to tiny_http.
+    pub(super) fn door(&self) -> Arc<Door> {
+        Arc::clone(&self.door.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Shows another way.
+    pub(super) fn set_door(&self, door: Arc<Door>) {
+        *self.door.lock().unwrap_or_else(PoisonError::into_inner) = door;
+    }
 }
 
 /// Binds the public address. Accepting waits at most a [`BEAT`]; accepted connections inherit that.
@@ -140,7 +152,7 @@ fn visit(gate: &Gate, client: &TcpStream) {
             return;
         }
     };
-    match UnixStream::connect(&gate.socket) {
+    match gate.door().open() {
         Ok(inner) => relay(gate, client, &inner, &request),
         Err(_) => {
             // A full queue means that the server was told already.

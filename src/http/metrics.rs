@@ -234,7 +234,14 @@ fn store(out: &mut Out<'_>, store: &StoreStatus) -> Result<(), Error> {
     out.gauge("store_quota_bytes", "Bytes that the store may use", store.quota)?;
     out.gauge("store_alerts", "Alert records held", store.alerts)?;
     out.counter("store_alerts_expired", "Alert records deleted for age or room", store.alerts_expired)?;
+    out.gauge("store_writable", "1 while writes get through", u64::from(store.failing.is_none()))?;
     out.counter("store_write_errors", "Writes that failed", store.write_errors)?;
+    out.counter(
+        "store_refused_writes",
+        "Devices and snapshots not taken, too many or too large",
+        store.refused_writes,
+    )?;
+    out.counter("store_lost_alerts", "Alerts that could not be stored", store.alerts_lost)?;
     out.counter("store_unreadable_records", "Records that could not be read", store.unreadable)?;
     out.gauge(
         "store_replaced",

@@ -5,6 +5,7 @@
 //! archive and the command queue. What the daemon does is none of this module's business: it shows and asks.
 
 mod assets;
+mod door;
 mod gate;
 mod head;
 mod health;

@@ -21,7 +21,7 @@ use super::view::{BaselineStarted, CaptureAnswer, MlAnswer, Moment, Statistics};
 use super::view_lists::{AlertsAnswer, DevicesAnswer, FlowsAnswer};
 use super::{Config, Parts, metrics};
 use crate::alert::AlertId;
-use crate::control::{ArchiveError, CommandRefused, Status};
+use crate::control::{AlertPage, ArchiveError, CommandRefused, Status};
 use crate::sys::Resources;
 use crate::sys::clock::{self, Stopwatch};
 
@@ -145,7 +145,9 @@ impl Router {
             _ => query::none(query).map_err(|bad| refused(&bad))?,
         }
         Ok(match route {
-            Route::Statistics => Reply::json(200, &Statistics::new(&status, self.moment())),
+            Route::Statistics => {
+                Reply::json(200, &Statistics::new(&status, self.moment(), self.complaints(&status)))
+            }
             Route::Alert(id) => return self.alert(id),
             Route::Capture => Reply::json(200, &CaptureAnswer::new(&status)),
             Route::Ml => Reply::json(200, &MlAnswer::new(status.judge.as_deref())),
@@ -174,10 +176,13 @@ impl Router {
 
     fn alerts(&self, query: &str) -> Result<Reply, Reply> {
         let wanted = query::alerts(query).map_err(|bad| refused(&bad))?;
-        let alerts = self.parts.archive.list(&wanted).map_err(|error| unreadable(&error))?;
+        let AlertPage { alerts, unsearched } =
+            self.parts.archive.list(&wanted).map_err(|error| unreadable(&error))?;
         let full = alerts.len() >= wanted.limit;
-        let next_before = alerts.last().filter(|_| full).map(|last| last.id.clone());
-        Ok(Reply::json(200, &AlertsAnswer { alerts, next_before }))
+        let next_before = unsearched
+            .map(|id| id.to_string())
+            .or_else(|| alerts.last().filter(|_| full).map(|last| last.id.clone()));
+        Ok(Reply::json(200, &AlertsAnswer { alerts, complete: unsearched.is_none(), next_before }))
     }
 
     fn alert(&self, id: &str) -> Result<Reply, Reply> {
@@ -192,19 +197,16 @@ impl Router {
         }
     }
 
+    fn complaints(&self, status: &Status) -> Vec<String> {
+        self.health.complaints(status, self.clock.elapsed())
+    }
+
     fn healthz(&self, status: &Status) -> Reply {
-        let complaints = self.health.complaints(status, self.clock.elapsed());
+        let complaints = self.complaints(status);
         if complaints.is_empty() {
             return plain(200, "ok\n".to_owned());
         }
-        plain(
-            503,
-            complaints.join(
-                "
-",
-            ) + "
-",
-        )
+        plain(503, complaints.join("\n") + "\n")
     }
 
     fn start_baseline(&self, request: &mut Request) -> Result<Reply, Reply> {

@@ -1,18 +1,16 @@
 //! [`Server`]: construction, the thread that keeps tiny_http and its workers alive, and the stop.
 //!
-//! tiny_http listens on a Unix socket in a directory that only this process may enter; strangers meet the gate.
+//! tiny_http listens on a Unix socket that only this process can reach; strangers meet the gate.
 
-use std::fs::DirBuilder;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
+use super::door::Door;
 use super::gate::{self, Gate, Limits};
 use super::reply::Reply;
 use super::router::Router;
@@ -85,9 +83,11 @@ pub enum HttpError {
         source: std::io::Error,
     },
     /// The private socket could not be made.
-    #[error("cannot make a private socket in {path}: set TMPDIR to a directory that can be written")]
+    #[error(
+        "cannot make a private socket in {path}: set TMPDIR to a directory that can be written, and have /proc mounted"
+    )]
     Socket {
-        /// The directory or socket.
+        /// The directory.
         path: PathBuf,
         /// The system's error.
         source: std::io::Error,
@@ -100,9 +100,10 @@ pub enum HttpError {
 /// The running server. Dropped without [`Server::stop`] it ends by itself, unwaited for.
 pub struct Server {
     address: SocketAddr,
-    socket: PathBuf,
     stop: Arc<AtomicBool>,
     events: SyncSender<Event>,
+    #[cfg(test)]
+    gate: Arc<Gate>,
     /// Disconnected once every thread has ended: each holds a sender, and none sends.
     finished: Receiver<()>,
 }
@@ -141,38 +142,41 @@ impl Server {
         let listener = gate::bind(config.listen)?;
         let address =
             listener.local_addr().map_err(|source| HttpError::Listen { address: config.listen, source })?;
-        let directory = private_directory()?;
-        let socket = directory.join("http.sock");
         let counters = Arc::new(Counters::default());
         // 8: each event says "look"; one that finds the queue full is said already.
         let (events, inbox) = sync_channel(8);
         let (seat, finished) = sync_channel(1);
         let stop = Arc::new(AtomicBool::new(false));
+        let board = Arc::clone(&parts.board);
+        let router = Arc::new(Router::new(config, parts, Arc::clone(&counters)));
+        let service = Service::open(&router, &events, &stop)?;
         let gate = Arc::new(Gate {
             limits,
-            socket: socket.clone(),
+            door: Mutex::new(Arc::clone(&service.door)),
             counters: Arc::clone(&counters),
             stop: Arc::clone(&stop),
             events: events.clone(),
             open: AtomicUsize::new(0),
         });
-        let board = Arc::clone(&parts.board);
-        let router = Arc::new(Router::new(config, parts, Arc::clone(&counters)));
-        let service = Service::open(&socket, &router, &events, &stop)
-            .inspect_err(|_| drop(std::fs::remove_dir(&directory)))?;
         let keeper = Keeper {
             address,
             board,
-            directory,
             events: events.clone(),
+            gate: Arc::clone(&gate),
             router,
             service: Some(service),
-            socket: socket.clone(),
             stop: Arc::clone(&stop),
         };
         keeper.publish();
         // From here on a failure drops the server, which stops what has been started.
-        let server = Self { address, socket, stop, events, finished };
+        let server = Self {
+            address,
+            stop,
+            events,
+            #[cfg(test)]
+            gate: Arc::clone(&gate),
+            finished,
+        };
         let done = seat.clone();
         spawn("http", move || {
             keeper.run(&inbox);
@@ -206,10 +210,10 @@ impl Server {
         drop(self.events.try_send(Event::Stop));
     }
 
-    /// Where tiny_http listens.
+    /// Where strangers are met.
     #[cfg(test)]
-    pub(super) fn socket(&self) -> &Path {
-        &self.socket
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 }
 
@@ -221,7 +225,7 @@ impl Drop for Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("address", &self.address).field("socket", &self.socket).finish()
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -229,12 +233,11 @@ impl std::fmt::Debug for Server {
 struct Keeper {
     address: SocketAddr,
     board: Arc<Board>,
-    directory: PathBuf,
     events: SyncSender<Event>,
+    gate: Arc<Gate>,
     router: Arc<Router>,
     /// None between a death and the next try to start anew.
     service: Option<Service>,
-    socket: PathBuf,
     stop: Arc<AtomicBool>,
 }
 
@@ -255,19 +258,21 @@ impl Keeper {
         if let Some(service) = self.service.take() {
             service.close();
         }
-        drop(std::fs::remove_dir(&self.directory));
     }
 
     fn look_after(&mut self) {
-        if self.service.is_some() && UnixStream::connect(&self.socket).is_ok() {
+        if self.service.is_some() && self.gate.door().open().is_ok() {
             return;
         }
         if let Some(dead) = self.service.take() {
             dead.close();
             self.router.counters().restarts.fetch_add(1, Ordering::Relaxed);
         }
-        match Service::open(&self.socket, &self.router, &self.events, &self.stop) {
-            Ok(service) => self.service = Some(service),
+        match Service::open(&self.router, &self.events, &self.stop) {
+            Ok(service) => {
+                self.gate.set_door(Arc::clone(&service.door));
+                self.service = Some(service);
+            }
             // Tried again at the next beat.
             Err(error) => tracing::warn!(%error, "the http server could not be restarted yet"),
         }
@@ -287,24 +292,24 @@ impl Keeper {
 
 /// tiny_http with its workers.
 struct Service {
+    door: Arc<Door>,
     http: Arc<tiny_http::Server>,
     workers: Vec<JoinHandle<()>>,
 }
 
 impl Service {
     fn open(
-        socket: &Path,
         router: &Arc<Router>,
         events: &SyncSender<Event>,
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, HttpError> {
-        let failed = |source| HttpError::Socket { path: socket.to_owned(), source };
-        // What a predecessor left; missing is as good.
-        drop(std::fs::remove_file(socket));
-        let listener = UnixListener::bind(socket).map_err(failed)?;
-        let http = tiny_http::Server::from_listener(listener, None)
-            .map_err(|error| failed(std::io::Error::other(error)))?;
-        let mut service = Self { http: Arc::new(http), workers: Vec::with_capacity(Server::WORKERS) };
+        let (listener, door) = Door::make()?;
+        let http = tiny_http::Server::from_listener(listener, None).map_err(|error| HttpError::Socket {
+            path: PathBuf::from("/proc/self/fd"),
+            source: std::io::Error::other(error),
+        })?;
+        let workers = Vec::with_capacity(Server::WORKERS);
+        let mut service = Self { door: Arc::new(door), http: Arc::new(http), workers };
         for _ in 0..Server::WORKERS {
             let (http, router) = (Arc::clone(&service.http), Arc::clone(router));
             let (events, stop) = (events.clone(), Arc::clone(stop));
@@ -325,7 +330,8 @@ impl Service {
         Ok(service)
     }
 
-    /// Wakes and joins the workers; tiny_http ends when the last hold on it is dropped.
+    /// Wakes and joins the workers; tiny_http ends when the last hold on it is dropped and its listener is woken. It
+    /// would wake that itself, but knows the socket only by a name that is gone.
     fn close(self) {
         for _ in &self.workers {
             // Each call wakes one worker.
@@ -335,6 +341,9 @@ impl Service {
             // A panic that got out of a worker was its last.
             drop(worker.join());
         }
+        drop(self.http);
+        // One that died does not answer.
+        drop(self.door.open());
     }
 }
 
@@ -355,22 +364,4 @@ fn work(http: &tiny_http::Server, router: &Router) {
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, HttpError> {
     thread::Builder::new().name(name.to_owned()).spawn(body).map_err(HttpError::Thread)
-}
-
-/// A fresh directory that only this user may enter.
-fn private_directory() -> Result<PathBuf, HttpError> {
-    let mut bits = [0_u8; 8];
-    // systemd's runtime directory goes with the service; anywhere else a killed daemon leaves an empty directory.
-    let runtime = std::env::var("RUNTIME_DIRECTORY").ok();
-    let first = runtime.as_deref().and_then(|list| list.split(':').next()).filter(|path| !path.is_empty());
-    let base = first.map_or_else(std::env::temp_dir, PathBuf::from);
-    let failed = |path: PathBuf, source| HttpError::Socket { path, source };
-    if let Err(error) = getrandom::fill(&mut bits) {
-        return Err(failed(base, std::io::Error::other(error)));
-    }
-    let path = base.join(format!("tapguard-{:016x}", u64::from_le_bytes(bits)));
-    match DirBuilder::new().mode(0o700).create(&path) {
-        Ok(()) => Ok(path),
-        Err(source) => Err(failed(path, source)),
-    }
 }

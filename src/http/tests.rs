@@ -8,9 +8,10 @@ use std::process::{Command as Process, Stdio};
 
 use super::gate::Limits;
 use super::{Config, HttpError};
+use crate::alert::AlertId;
 use crate::control::{Board, CaptureState, MqttState, MqttStatus};
 use crate::time::Span;
-use fixture::{Answer, Bench, PANICS, alerts, config, judge, meter, store};
+use fixture::{Answer, Bench, GIVES_UP, NOW, PANICS, alerts, config, judge, meter, store};
 
 const READS: [(&str, &str); 14] = [
     ("/", "text/html; charset=utf-8"),
@@ -82,7 +83,8 @@ fn statistics_carry_what_the_daemon_measured() {
     assert_eq!(all["traffic"]["packets_per_second"], 1204.5);
     assert_eq!(all["traffic"]["faults"][0]["reason"], "truncated");
     let drops = serde_json::json!({"kernel": 12, "interface": 3, "observations": 4, "events": 6, "flows_evicted": 5,
-        "devices_evicted": 0, "devices_untracked": 1, "outbox": 0, "store_writes": 0, "store_unreadable": 0, "connections_refused": 0});
+        "devices_evicted": 0, "devices_untracked": 1, "outbox": 0, "alerts_lost": 0, "store_writes": 0, "store_refused": 0,
+        "store_unreadable": 0, "connections_refused": 0});
     assert_eq!(all["drops"], drops);
     assert_eq!(all["devices"]["new"], 1);
     assert_eq!(all["baseline"]["phase"], "armed");
@@ -131,6 +133,10 @@ fn alerts_are_listed_newest_first_and_page_by_page() {
     assert_eq!(rest["alerts"][0]["event"], "cleared");
     assert!(rest["next_before"].is_null());
     assert_eq!(bench.json("/api/alerts?kind=new_device")["alerts"].as_array().unwrap().len(), 1);
+    assert_eq!([&all["complete"], &first["complete"]], [true, true]);
+    let unfinished = bench.json(&format!("/api/alerts?since={GIVES_UP}"));
+    assert_eq!((&unfinished["alerts"], &unfinished["complete"]), (&serde_json::json!([]), &false.into()));
+    assert_eq!(unfinished["next_before"], AlertId::new(NOW, 1).to_string());
 
     let id = &alerts()[0].id;
     assert_eq!(bench.json(&format!("/api/alerts/{id}")), serde_json::to_value(&alerts()[0]).unwrap());
@@ -190,10 +196,35 @@ fn health_says_what_is_wrong() {
     bench.board.meter.publish(waiting);
     check(503, "capture: waiting for eth1: the interface is gone\n");
     let mut failing = store();
-    failing.write_errors = 1;
-    failing.last_error = Some("no space left on device".to_owned());
+    failing.failing = Some("no space left on device".to_owned());
     bench.board.store.publish(failing);
-    check(503, "capture: waiting for eth1: the interface is gone\nstore: no space left on device\n");
+    let complaints = "capture: waiting for eth1: the interface is gone\nstore: no space left on device";
+    check(503, &format!("{complaints}\n"));
+    let lines: Vec<&str> = complaints.lines().collect();
+    assert_eq!(bench.json("/api/statistics")["complaints"], serde_json::json!(lines));
+}
+
+#[test]
+fn what_the_store_loses_is_shown_everywhere() {
+    let bench = Bench::new();
+    assert!(bench.get("/metrics").text().contains("\ntapguard_store_writable 1\n"));
+    let mut losing = store();
+    losing.failing = Some("no space left on device".to_owned());
+    (losing.alerts_lost, losing.write_errors, losing.refused_writes) = (7, 8, 9);
+    bench.board.store.publish(losing);
+    let all = bench.json("/api/statistics");
+    assert_eq!(all["store"]["failing"], "no space left on device");
+    let drops = &all["drops"];
+    assert_eq!([&drops["alerts_lost"], &drops["store_writes"], &drops["store_refused"]], [7, 8, 9]);
+    let text = bench.get("/metrics").text();
+    for line in [
+        "tapguard_store_writable 0",
+        "tapguard_store_lost_alerts_total 7",
+        "tapguard_store_write_errors_total 8",
+        "tapguard_store_refused_writes_total 9",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
+    }
 }
 
 #[test]
@@ -460,7 +491,8 @@ fn a_panic_ends_one_request_and_is_counted() {
 #[test]
 fn a_dead_listener_is_replaced() {
     let bench = Bench::new();
-    std::fs::remove_file(bench.server.socket()).unwrap();
+    let dead = std::sync::Arc::new(super::door::Door::walled_up());
+    bench.server.gate().set_door(dead);
     let mut tries = (0..10_000).map(|_| bench.get("/healthz").status).skip_while(|&status| status == 503);
     assert_eq!(tries.next(), Some(200));
     assert_eq!(bench.board_after_beat().restarts, 1);
@@ -471,15 +503,17 @@ fn a_stop_ends_everything_in_time() {
     let bench = Bench::silent();
     let server = bench.second(&config()).unwrap();
     let address = server.address();
-    let directory = server.socket().parent().unwrap().to_owned();
-    assert!(directory.is_dir());
+    let door = server.gate().door();
+    drop(door.open().unwrap());
     let idle = TcpStream::connect(address).unwrap();
     let clock = crate::sys::clock::Stopwatch::start();
     server.stop(Span::from_secs(9));
     assert!(clock.elapsed() < Span::from_secs(9), "an idle connection does not hold up the stop");
     assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-    assert!(!directory.exists());
     drop(idle);
+    // tiny_http's own thread ends a moment later.
+    let mut tries = (0..10_000).map(|_| door.open().map_err(|error| error.kind()).err());
+    assert!(tries.any(|refused| refused == Some(ErrorKind::ConnectionRefused)), "the listener has gone");
 }
 
 #[test]
@@ -576,6 +610,22 @@ fn promtool_agrees(text: &str) {
 }
 
 #[test]
+fn a_judge_that_falls_silent_is_noticed() {
+    let health = super::health::Health::default();
+    let board = Board::default();
+    let at = |seconds| {
+        board.meter.publish(meter());
+        health.complaints(&board.status(), Span::from_secs(seconds))
+    };
+    assert_eq!(at(60), Vec::<String>::new());
+    assert_eq!(at(61), ["judge: nothing published for 61 s"]);
+    board.judge.publish(judge());
+    assert_eq!(at(62), Vec::<String>::new());
+    assert_eq!(at(122), Vec::<String>::new());
+    assert_eq!(at(123), ["judge: nothing published for 61 s"]);
+}
+
+#[test]
 fn a_meter_that_falls_silent_is_noticed() {
     let health = super::health::Health::default();
     let board = Board::default();
@@ -594,7 +644,7 @@ fn a_meter_that_falls_silent_is_noticed() {
 }
 
 #[test]
-fn a_failed_write_counts_for_a_minute() {
+fn a_store_that_cannot_write_is_complained_of_for_as_long_as_that_is_so() {
     let health = super::health::Health::default();
     let board = Board::default();
     let mut end = meter();
@@ -604,8 +654,11 @@ fn a_failed_write_counts_for_a_minute() {
     let mut failing = store();
     failing.write_errors = 2;
     failing.last_error = Some("disk full".to_owned());
-    board.store.publish(failing);
+    failing.failing.clone_from(&failing.last_error);
+    board.store.publish(failing.clone());
     assert_eq!(at(5), ["store: disk full"]);
-    assert_eq!(at(65), ["store: disk full"]);
-    assert_eq!(at(66), Vec::<String>::new());
+    assert_eq!(at(5_000), ["store: disk full"]);
+    failing.failing = None;
+    board.store.publish(failing);
+    assert_eq!(at(5_001), Vec::<String>::new(), "what has passed is history");
 }

@@ -19,6 +19,8 @@ use crate::time::{Span, Timestamp};
 #[derive(Debug, Serialize)]
 pub(super) struct Statistics {
     tap: TapView,
+    /// What `/healthz` complains about, one line each.
+    complaints: Vec<String>,
     capture: Option<CaptureView>,
     traffic: Option<TrafficView>,
     drops: DropsView,
@@ -49,10 +51,11 @@ pub(super) struct Moment<'a> {
 }
 
 impl Statistics {
-    pub(super) fn new(status: &Status, moment: Moment<'_>) -> Self {
+    pub(super) fn new(status: &Status, moment: Moment<'_>, complaints: Vec<String>) -> Self {
         let (meter, judge) = (status.meter.as_deref(), status.judge.as_deref());
         Self {
             tap: TapView::new(moment),
+            complaints,
             capture: meter.map(CaptureView::new),
             traffic: meter.map(TrafficView::new),
             drops: DropsView::new(status),
@@ -217,7 +220,11 @@ struct DropsView {
     flows_evicted: Option<u64>,
     devices_evicted: Option<u64>,
     outbox: Option<u64>,
+    /// Alerts that could not be stored: nobody has them.
+    alerts_lost: Option<u64>,
     store_writes: Option<u64>,
+    /// Devices and snapshots that the store did not take.
+    store_refused: Option<u64>,
     store_unreadable: Option<u64>,
     devices_untracked: Option<u64>,
     connections_refused: Option<u64>,
@@ -234,7 +241,9 @@ impl DropsView {
             flows_evicted: meter.map(flows_evicted),
             devices_evicted: meter.map(|m| m.devices_evicted),
             outbox: store.map(|s| s.outbox_dropped),
+            alerts_lost: store.map(|s| s.alerts_lost),
             store_writes: store.map(|s| s.write_errors),
+            store_refused: store.map(|s| s.refused_writes),
             store_unreadable: store.map(|s| s.unreadable),
             devices_untracked: status.judge.as_deref().map(|j| j.baseline.untracked),
             connections_refused: status.http.as_deref().map(|h| h.refused),
@@ -404,6 +413,9 @@ struct StoreView {
     outbox: u64,
     outbox_dropped: u64,
     write_errors: u64,
+    /// Why writes do not get through now; null while they do.
+    failing: Option<String>,
+    /// The last failure, also after writes got through again.
     last_error: Option<String>,
     replaced: Option<String>,
 }
@@ -419,6 +431,7 @@ impl StoreView {
             outbox: store.outbox,
             outbox_dropped: store.outbox_dropped,
             write_errors: store.write_errors,
+            failing: store.failing.clone(),
             last_error: store.last_error.clone(),
             replaced: store.replaced.clone(),
         }

@@ -13,6 +13,9 @@ use crate::control::{DeviceSummary, FlowSummary, MeterStatus};
 #[derive(Debug, Serialize)]
 pub(super) struct AlertsAnswer {
     pub(super) alerts: Vec<AlertRecord>,
+    /// Whether the search came to its end or to the limit; false where it gave up after many records, and the next
+    /// page goes on from there.
+    pub(super) complete: bool,
     /// The `before` of the next page; null when this may be the last.
     pub(super) next_before: Option<String>,
 }

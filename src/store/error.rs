@@ -69,6 +69,22 @@ pub enum StoreError {
         /// The failure.
         why: String,
     },
+    /// Writes fail and the queue is full: what was to be kept is lost.
+    #[error(
+        "the store cannot write ({why}) and as many incidents as it queues wait already: this alert is lost"
+    )]
+    Full {
+        /// The failure.
+        why: String,
+    },
+    /// The store was closed before everything was on the medium.
+    #[error("the store was closed before everything was stored ({why}); alerts lost: {alerts}")]
+    Unsaved {
+        /// Why not.
+        why: String,
+        /// Alerts that nobody has now. 0 when only devices or snapshots are missing.
+        alerts: u64,
+    },
     /// The writer did not get there in time.
     #[error("the store did not finish within {0}; the disk is slow or stuck")]
     Late(Span),

@@ -3,31 +3,34 @@
 use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError};
 
 use super::contain::contain;
-use super::database::{Database, Direction, Tree};
+use super::database::{Database, Direction, Tree, length};
 use super::error::Fault;
-use super::inbox::Inbox;
+use super::housekeeping::snapshot_limit;
 use super::ledger::Ledger;
 use super::place::Place;
 use super::record::{Head, KeptAlert, Manifest, SnapshotName, alert_key, decode_device, device_key};
-use super::writer::{Figures, SECRET, Shared, Writer};
+use super::writer::{SECRET, Shared, Writer};
 use super::{Config, StoreError};
 use crate::alert::AlertId;
 use crate::control::wire::AlertRecord;
 use crate::control::{
-    AlertArchive, AlertQuery, ArchiveError, DeliveryQueue, DeviceSummary, OutboxItem, OutboxKey, StoreStatus,
+    AlertArchive, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, DeviceSummary, OutboxItem, OutboxKey,
+    StoreStatus,
 };
 use crate::time::Span;
 
 /// Open alerts that are read back; older ones beyond are left as they are.
 const MAX_OPEN: usize = 1_024;
+/// Records that one question looks at, which takes a fifth of a second: nobody needs a token to ask.
+const MAX_LOOKED_AT: usize = 20_000;
 /// Outbox entries in one answer.
 const MAX_PENDING: usize = 500;
 /// Most bytes of the secret's hash.
 const MAX_SECRET: usize = 1_024;
-/// After this, a write that goes on is shown as an error.
+/// After this, a write that goes on counts as failing.
 const SLOW_WRITE: Span = Span::from_secs(30);
 /// How long the last handle waits for the writer when it was not closed.
 const DROP_DEADLINE: Span = Span::from_secs(5);
@@ -95,15 +98,9 @@ impl Store {
         };
         place.complete(generation).map_err(in_place)?;
         let shared = Arc::new(Shared {
-            place,
-            inbox: Inbox::default(),
-            database: RwLock::new(Some(Arc::clone(&ledger.database))),
-            figures: Mutex::new(Figures::default()),
             unreadable: AtomicU64::new(ledger.unreadable),
-            refused: AtomicU64::new(0),
-            wake: Mutex::new(None),
             replaced: replaced.as_ref().map(|r| r.moved_to.clone()),
-            config,
+            ..Shared::new(config, place, Arc::clone(&ledger.database))
         });
         let writer = Writer::new(Arc::clone(&shared), generation, ledger);
         std::thread::Builder::new()
@@ -114,45 +111,50 @@ impl Store {
     }
 
     /// Hands an alert to the writer, which makes it durable, puts it into the archive and, where
-    /// [`Config::deliver`] is set, into the outbox, and then wakes [`Store::on_outbox`]. Waits up to 30 s while 64
-    /// alerts wait already.
+    /// [`Config::deliver`] is set, into the outbox, and then wakes [`Store::on_outbox`]. Where 64 alerts wait already,
+    /// it replaces what waits of its incident, except for `raised`; one of a further incident waits up to 30 s.
     ///
     /// # Errors
-    /// When the alert cannot be keyed or is too large, the queue stays full, writes fail and the queue is full, or
-    /// the store is closed. Each is counted as a write error.
+    /// When the alert cannot be keyed or is too large, 64 other incidents stay in the queue or writes fail meanwhile,
+    /// or the store is closed. Each is counted as an alert lost.
     #[expect(clippy::needless_pass_by_value, reason = "the store takes the alert over")]
     pub fn save_alert(&self, record: AlertRecord) -> Result<(), StoreError> {
         let shared = &self.0.shared;
         KeptAlert::new(&record).and_then(|alert| shared.inbox.push_alert(alert)).inspect_err(|_| {
-            shared.refused.fetch_add(1, Ordering::Relaxed);
+            shared.alerts_lost.fetch_add(1, Ordering::Relaxed);
         })
     }
 
     /// Replaces what is kept of these devices. Written within ten seconds, or with [`Store::flush`]; a device whose
     /// record is the same as the one kept costs no write. At most 8,192 are kept, those not seen for longest go
-    /// first. A device without any address is left out.
+    /// first. A device without any address is left out; one for which there is no room among those that wait, or
+    /// that is too large, is counted as a refused write.
     ///
     /// # Errors
     /// When the store is closed.
     pub fn save_devices(&self, devices: Vec<DeviceSummary>) -> Result<(), StoreError> {
         let keyed = devices.into_iter().filter_map(|device| Some((device_key(&device)?, device)));
-        self.0.shared.inbox.push_devices(keyed.collect())
+        let refused = self.0.shared.inbox.push_devices(keyed.collect())?;
+        self.0.shared.refused.fetch_add(refused, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Replaces a snapshot, all or nothing. Written within ten seconds, or with [`Store::flush`]. 3 MB cost
     /// about 6 MB of writing.
     ///
     /// # Errors
-    /// When it is larger than an eighth of what the quota has room for, or the store is closed.
+    /// When it is larger than a third of what the quota has room for (which is counted as a refused write), or the
+    /// store is closed.
     pub fn save_snapshot(&self, name: SnapshotName, bytes: Vec<u8>) -> Result<(), StoreError> {
-        let limit = super::housekeeping::content_limit(self.0.shared.config.quota) / 8;
-        if u64::try_from(bytes.len()).is_ok_and(|length| length > limit) {
+        let shared = &self.0.shared;
+        if length(&bytes) > snapshot_limit(shared.config.quota) {
+            shared.refused.fetch_add(1, Ordering::Relaxed);
             return Err(StoreError::Record {
                 what: "snapshot",
-                why: "it is larger than an eighth of the room; raise the store's quota",
+                why: "it is larger than a third of the room; raise the store's quota",
             });
         }
-        self.0.shared.inbox.push_snapshot(name, bytes)
+        shared.inbox.push_snapshot(name, bytes)
     }
 
     /// Replaces the hash of the admin token. Durable after [`Store::flush`].
@@ -224,7 +226,8 @@ impl Store {
     /// When the store cannot be read.
     pub fn open_alerts(&self) -> Result<Vec<AlertRecord>, StoreError> {
         let query = AlertQuery { open: Some(true), ..AlertQuery::default() };
-        self.read("alerts", |database| self.matching(database, &query, MAX_OPEN))
+        let all = self.read("alerts", |database| self.matching(database, &query, (MAX_OPEN, usize::MAX)));
+        all.map(|page| page.alerts)
     }
 
     /// How the store does. Every number is counted or measured; `bytes` as of the last write.
@@ -232,7 +235,7 @@ impl Store {
     pub fn status(&self) -> StoreStatus {
         let shared = &self.0.shared;
         let figures = shared.figures(|figures| figures.clone());
-        let slow = figures.writing.map(|since| since.elapsed()).filter(|time| *time > SLOW_WRITE);
+        let slow = figures.writing.and_then(|since| slow(since.elapsed()));
         StoreStatus {
             path: shared.place.root().display().to_string(),
             bytes: figures.bytes,
@@ -241,13 +244,12 @@ impl Store {
             alerts_expired: figures.alerts_expired,
             outbox: figures.outbox,
             outbox_dropped: figures.outbox_dropped,
-            write_errors: figures.write_errors + shared.refused.load(Ordering::Relaxed),
+            write_errors: figures.write_errors,
+            alerts_lost: shared.alerts_lost.load(Ordering::Relaxed),
+            refused_writes: shared.refused.load(Ordering::Relaxed),
             unreadable: shared.unreadable.load(Ordering::Relaxed),
-            last_error: slow
-                .map(|time| {
-                    format!("a write has been going on for {} s: the disk is slow or stuck", time.as_secs())
-                })
-                .or(figures.last_error),
+            last_error: slow.clone().or(figures.last_error),
+            failing: slow.or(figures.failing),
             replaced: shared.replaced.as_ref().map(|path| path.display().to_string()),
         }
     }
@@ -270,21 +272,30 @@ impl Store {
     /// fail from then on. Closing twice is no error.
     ///
     /// # Errors
-    /// When the last write failed, or the deadline passed (the writer goes on and ends by itself).
+    /// When something is not on the medium, with the number of alerts of which that is true: the last write failed,
+    /// or the deadline passed (the writer goes on and ends by itself).
     pub fn close(&self, deadline: Span) -> Result<(), StoreError> {
         self.0.shared.inbox.close(deadline)
     }
 
+    /// Up to `limit` alerts that match, from at most `work` records.
     fn matching(
         &self,
         database: &Database,
         query: &AlertQuery,
-        limit: usize,
-    ) -> Result<Vec<AlertRecord>, Fault> {
+        (limit, work): (usize, usize),
+    ) -> Result<AlertPage, Fault> {
         let before = query.before.map(alert_key);
         let end = before.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_bytes()));
         let mut found = Vec::new();
-        database.for_each(Tree::Alerts, (Bound::Unbounded, end), Direction::Falling, |_, value| {
+        let (mut looked, mut last, mut unsearched) = (0, None, None);
+        database.for_each(Tree::Alerts, (Bound::Unbounded, end), Direction::Falling, |key, value| {
+            if looked >= work && last.is_some() {
+                unsearched = last;
+                return ControlFlow::Break(());
+            }
+            looked += 1;
+            last = std::str::from_utf8(key).ok().and_then(|id| id.parse().ok()).or(last);
             match Head::read(value) {
                 Some(head) if matches(&head, query) => {
                     found.extend(head.decode().or_else(|| self.unreadable()));
@@ -294,7 +305,7 @@ impl Store {
             }
             if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        Ok(found)
+        Ok(AlertPage { alerts: found, unsearched })
     }
 
     /// Reads, with whatever sled throws caught.
@@ -322,11 +333,10 @@ impl Store {
 }
 
 impl AlertArchive for Store {
-    /// Reads from the newest on and stops as soon as there are enough. A filter that hardly anything passes reads
-    /// the whole archive.
-    fn list(&self, query: &AlertQuery) -> Result<Vec<AlertRecord>, ArchiveError> {
-        let limit = query.limit.clamp(1, AlertQuery::MAX_LIMIT);
-        self.read("alerts", |database| self.matching(database, query, limit)).map_err(archive_error)
+    /// Reads from the newest on and stops as soon as there are enough, or 20,000 records were looked at.
+    fn list(&self, query: &AlertQuery) -> Result<AlertPage, ArchiveError> {
+        let limits = (query.limit.clamp(1, AlertQuery::MAX_LIMIT), MAX_LOOKED_AT);
+        self.read("alerts", |database| self.matching(database, query, limits)).map_err(archive_error)
     }
 
     fn get(&self, id: AlertId) -> Result<Option<AlertRecord>, ArchiveError> {
@@ -339,13 +349,14 @@ impl AlertArchive for Store {
 }
 
 impl DeliveryQueue for Store {
-    /// At most 500 at once. An unreadable entry is skipped and counted; it goes when the outbox is full.
+    /// At most 500 at once. An unreadable entry is skipped, counted, and removed by the writer.
     fn pending(&self, after: Option<OutboxKey>, limit: usize) -> Result<Vec<OutboxItem>, ArchiveError> {
         let acknowledged = self.0.shared.inbox.acknowledged();
         let after = after.map(|key| key.0.to_be_bytes());
         let start = after.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_slice()));
         let limit = limit.min(MAX_PENDING);
-        self.read("the outbox", |database| {
+        let mut hopeless = Vec::new();
+        let items = self.read("the outbox", |database| {
             let mut items = Vec::new();
             database.for_each(Tree::Outbox, (start, Bound::Unbounded), Direction::Rising, |key, value| {
                 if items.len() >= limit {
@@ -356,20 +367,30 @@ impl DeliveryQueue for Store {
                     return ControlFlow::Continue(());
                 }
                 let record = Head::read(value).and_then(|head| head.decode());
-                match position.zip(record) {
-                    Some((key, record)) => items.push(OutboxItem { key, record }),
-                    None => drop(self.unreadable::<()>()),
+                match (position, record) {
+                    (Some(key), Some(record)) => items.push(OutboxItem { key, record }),
+                    (position, _) => hopeless.extend(self.unreadable().or(position)),
                 }
                 ControlFlow::Continue(())
             })?;
             Ok(items)
-        })
-        .map_err(archive_error)
+        });
+        for key in hopeless {
+            // A store that is being closed removes it the next time.
+            drop(self.0.shared.inbox.push_acknowledged(key));
+        }
+        items.map_err(archive_error)
     }
 
     fn acknowledge(&self, key: OutboxKey) -> Result<(), ArchiveError> {
         self.0.shared.inbox.push_acknowledged(key).map_err(archive_error)
     }
+}
+
+/// What is wrong with a write that has been going on for this long.
+fn slow(time: Span) -> Option<String> {
+    (time > SLOW_WRITE)
+        .then(|| format!("a write has been going on for {} s: the disk is slow or stuck", time.as_secs()))
 }
 
 fn matches(head: &Head<'_>, query: &AlertQuery) -> bool {
@@ -385,4 +406,15 @@ fn archive_error(error: StoreError) -> ArchiveError {
 
 fn refused(place: &Place, generation: u64, fault: Fault) -> StoreError {
     StoreError::Open { path: place.generation(generation), source: Box::new(fault) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_counts_as_failing_once_it_is_slow() {
+        assert_eq!(slow(SLOW_WRITE), None);
+        assert!(slow(Span::from_secs(31)).unwrap().starts_with("a write has been going on for 31 s"));
+    }
 }

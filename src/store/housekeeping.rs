@@ -23,6 +23,11 @@ pub(super) fn content_limit(quota: u64) -> u64 {
     quota / 2 / 26 * 10
 }
 
+/// The largest snapshot: a third of the content, so that a baseline, a model and the devices fit beside each other.
+pub(super) fn snapshot_limit(quota: u64) -> u64 {
+    content_limit(quota) / 3
+}
+
 /// Whether the file takes more than its half of the quota, and a rewrite would make it smaller.
 pub(super) fn wants_rewrite(bytes: u64, content: u64, quota: u64) -> bool {
     bytes > quota / 2 && bytes / 28 * 10 > content
@@ -67,33 +72,32 @@ pub(super) fn expire_old(ledger: &mut Ledger, retention: Span, now: Timestamp) -
 pub(super) fn make_room(ledger: &mut Ledger, config: &Config) -> Result<Deleted, Fault> {
     let mut deleted = Deleted::default();
     trim_devices(ledger)?;
-    while ledger.records(Tree::Outbox) > config.outbox_capacity {
-        deleted.outbox += delete_lowest(ledger, Tree::Outbox, |ledger| {
-            ledger.records(Tree::Outbox) <= config.outbox_capacity
-        })?;
-    }
+    deleted.outbox +=
+        delete_until(ledger, Tree::Outbox, |ledger| ledger.records(Tree::Outbox) <= config.outbox_capacity)?;
     let limit = content_limit(config.quota);
     if ledger.content <= limit {
         return Ok(deleted);
     }
     let enough = |ledger: &Ledger| ledger.content <= limit / 10 * 9;
-    while !enough(ledger) && ledger.records(Tree::Alerts) > 0 {
-        deleted.alerts += delete_lowest(ledger, Tree::Alerts, enough)?;
-    }
-    while !enough(ledger) && ledger.records(Tree::Outbox) > 0 {
-        deleted.outbox += delete_lowest(ledger, Tree::Outbox, enough)?;
-    }
+    deleted.alerts += delete_until(ledger, Tree::Alerts, enough)?;
+    deleted.outbox += delete_until(ledger, Tree::Outbox, enough)?;
     Ok(deleted)
 }
 
-/// Deletes up to [`STEP`] records from the low end, until it is enough.
-fn delete_lowest(ledger: &mut Ledger, tree: Tree, enough: impl Fn(&Ledger) -> bool) -> Result<u64, Fault> {
+/// Deletes from the low end until it is enough, or the tree is empty, whatever the counts say.
+fn delete_until(ledger: &mut Ledger, tree: Tree, enough: impl Fn(&Ledger) -> bool) -> Result<u64, Fault> {
     let mut deleted = 0;
-    for key in ledger.lowest(tree, STEP, |_, _| ControlFlow::Continue(true))? {
-        if enough(ledger) {
+    while !enough(ledger) {
+        let keys = ledger.lowest(tree, STEP, |_, _| ControlFlow::Continue(true))?;
+        if keys.is_empty() {
             break;
         }
-        deleted += u64::from(ledger.remove(tree, &key)?);
+        for key in keys {
+            if enough(ledger) {
+                break;
+            }
+            deleted += u64::from(ledger.remove(tree, &key)?);
+        }
     }
     Ok(deleted)
 }
@@ -189,17 +193,47 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut ledger = ledger(dir.path());
         let config = Config { quota: Config::MIN_QUOTA, ..Config::default() };
-        for n in 0..5_000_u64 {
-            ledger.put(Tree::Outbox, &n.to_be_bytes(), &[7; 1_000]).unwrap();
+        let count = 5_000_u64;
+        for n in 0..count {
+            ledger.put(Tree::Outbox, &n.to_be_bytes(), &[7; 3_000]).unwrap();
         }
         ledger.put(Tree::Alerts, b"a", &[7; 1_000]).unwrap();
         let deleted = make_room(&mut ledger, &config).unwrap();
         let limit = content_limit(config.quota);
         assert_eq!(deleted.alerts, 1);
-        assert_eq!(ledger.records(Tree::Outbox), 5_000 - deleted.outbox);
-        assert!(ledger.content <= limit / 10 * 9 && ledger.content > limit / 10 * 9 - 1_100);
-        assert!(ledger.database.get(Tree::Outbox, &4_999_u64.to_be_bytes()).unwrap().is_some());
+        assert_eq!(ledger.records(Tree::Outbox), count - deleted.outbox);
+        assert!(ledger.content <= limit / 10 * 9 && ledger.content > limit / 10 * 9 - 3_100);
+        assert!(ledger.database.get(Tree::Outbox, &(count - 1).to_be_bytes()).unwrap().is_some());
         assert_eq!(make_room(&mut ledger, &config).unwrap(), Deleted::default());
+    }
+
+    #[test]
+    fn a_count_above_what_is_there_does_not_hang_the_writer() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut ledger = ledger(dir.path());
+        for n in 0..30_u64 {
+            ledger.put(Tree::Outbox, &n.to_be_bytes(), b"waits").unwrap();
+            ledger.put(Tree::Alerts, &n.to_be_bytes(), b"kept").unwrap();
+        }
+        // Behind the ledger's back.
+        for n in 0..25_u64 {
+            ledger.database.remove(Tree::Outbox, &n.to_be_bytes()).unwrap();
+        }
+        ledger.content = u64::MAX / 2;
+        let config = Config { outbox_capacity: 10, ..Config::default() };
+        assert_eq!(make_room(&mut ledger, &config).unwrap(), Deleted { alerts: 30, outbox: 5 });
+    }
+
+    #[test]
+    fn a_full_baseline_fits_in_the_smallest_quota() {
+        let full = crate::baseline::Config::default();
+        // A window: key, time and features; a device: key, time and limit. All at their longest.
+        let bytes = full.window_capacity * (18 + 10 + 4 * crate::feature::COUNT)
+            + full.device_capacity * (18 + 1 + 10 + 18 + 10)
+            + 1_024;
+        let limit = snapshot_limit(Config::MIN_QUOTA);
+        assert!(u64::try_from(bytes).unwrap() <= limit, "{bytes} of {limit}");
+        assert!(3 * limit <= content_limit(Config::MIN_QUOTA));
     }
 
     #[test]

@@ -53,8 +53,9 @@ pub struct Config {
 }
 
 impl Config {
-    /// The smallest quota that the fixed parts and a few alerts fit in.
-    pub const MIN_QUOTA: u64 = 16 << 20;
+    /// The smallest quota: a full baseline (20,000 windows, 3.4 MB), a model and all devices fit in it, and some
+    /// thousand alerts beside them. What is counted against it is on disk, copy included; content has a fifth.
+    pub const MIN_QUOTA: u64 = 64 << 20;
 }
 
 impl Default for Config {

@@ -48,8 +48,8 @@ impl Place {
     pub(super) fn probe(&self) -> io::Result<()> {
         let path = self.root.join("probe");
         let written = fs::write(&path, vec![0; 1 << 20]).and_then(|()| File::open(&path)?.sync_all());
-        fs::remove_file(&path)?;
-        written
+        let removed = fs::remove_file(&path);
+        written.and(removed)
     }
 
     /// Lets another process have it.
@@ -181,6 +181,23 @@ mod tests {
             assert_eq!(place.set_aside(number).unwrap(), dir.path().join(format!("broken-{}", number + 1)));
         }
         assert_eq!(names(dir.path()), ["broken-3", "broken-4", "lock"]);
+    }
+
+    #[test]
+    fn a_disk_that_takes_nothing_gives_its_own_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::take(dir.path()).unwrap();
+        place.probe().unwrap();
+        assert_eq!(names(dir.path()), ["lock"]);
+        // sysfs lets nobody make a file, not even root, and there is none to be removed.
+        let sysfs = Path::new("/sys");
+        if !sysfs.join("kernel").exists() {
+            println!("SKIPPED: there is no sysfs to be refused by");
+            return;
+        }
+        let refusing = Place { root: sysfs.to_owned(), lock: File::open(dir.path()).unwrap() };
+        let error = refusing.probe().unwrap_err();
+        assert_ne!(error.kind(), io::ErrorKind::NotFound, "{error}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use flate2::{Compression, Crc, read::DeflateDecoder, write::DeflateEncoder};
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::alert::{AlertId, Severity};
+use crate::alert::{AlertId, Event, Severity};
 use crate::control::DeviceSummary;
 use crate::control::wire::AlertRecord;
 use crate::packet::Mac;
@@ -66,6 +66,8 @@ impl<'a> Head<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct KeptAlert {
     pub(super) id: AlertId,
+    /// The first telling of its incident, which no later one makes superfluous.
+    pub(super) raised: bool,
     pub(super) last_seen: Timestamp,
     pub(super) value: Vec<u8>,
 }
@@ -99,7 +101,7 @@ impl KeptAlert {
         if value.len() > MAX_RECORD {
             Err(refused("it is too large"))
         } else {
-            Ok(Self { id, last_seen, value })
+            Ok(Self { id, raised: record.event == Event::Raised.word(), last_seen, value })
         }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::contain::contain;
 use super::database::{Database, Tree};
 use super::error::Fault;
 use super::housekeeping::{Deleted, expire_old, make_room, wants_rewrite};
-use super::inbox::{Batch, Inbox};
+use super::inbox::{Batch, Inbox, WRITER_DIED};
 use super::ledger::Ledger;
 use super::place::Place;
 use super::record::{Manifest, SnapshotName, alert_key, encode_device};
@@ -51,7 +51,9 @@ pub(super) struct Shared {
     pub(super) figures: Mutex<Figures>,
     /// Times that a record could not be read and was skipped.
     pub(super) unreadable: AtomicU64,
-    /// Alerts that were refused to their sender.
+    /// Alerts that were refused to their sender, or not stored when the store was closed.
+    pub(super) alerts_lost: AtomicU64,
+    /// Devices and snapshots that were not taken.
     pub(super) refused: AtomicU64,
     pub(super) wake: Mutex<Option<Wake>>,
     /// Where a broken database was moved when this store was opened.
@@ -67,12 +69,37 @@ pub(super) struct Figures {
     pub(super) alerts_expired: u64,
     pub(super) outbox_dropped: u64,
     pub(super) write_errors: u64,
+    /// Why writes do not get through now.
+    pub(super) failing: Option<String>,
     pub(super) last_error: Option<String>,
     /// Runs while a write is under way, so that one that hangs can be seen.
     pub(super) writing: Option<Stopwatch>,
 }
 
+impl Figures {
+    /// Notes why writes do not get through.
+    fn fail(&mut self, why: &str) {
+        self.failing = Some(why.to_owned());
+        self.last_error = Some(why.to_owned());
+    }
+}
+
 impl Shared {
+    pub(super) fn new(config: Config, place: Place, database: Arc<Database>) -> Self {
+        Self {
+            config,
+            place,
+            inbox: Inbox::default(),
+            database: RwLock::new(Some(database)),
+            figures: Mutex::new(Figures::default()),
+            unreadable: AtomicU64::new(0),
+            alerts_lost: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            wake: Mutex::new(None),
+            replaced: None,
+        }
+    }
+
     pub(super) fn figures<T>(&self, with: impl FnOnce(&mut Figures) -> T) -> T {
         with(&mut self.figures.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -134,10 +161,6 @@ impl Writer {
                 break;
             }
         }
-        self.shared.set_database(None);
-        self.drop_ledger();
-        self.shared.place.release();
-        self.shared.inbox.end();
     }
 
     /// How long the writer may sleep: not at all while it copies.
@@ -151,7 +174,7 @@ impl Writer {
     /// Makes one batch durable, then does what housekeeping is due.
     fn round(&mut self, batch: &Batch) -> Result<Deleted, Fault> {
         let Some(ledger) = &mut self.ledger else { return Ok(Deleted::default()) };
-        apply(ledger, batch, &self.shared.config)?;
+        apply(ledger, batch, &self.shared)?;
         let mut deleted = make_room(ledger, &self.shared.config)?;
         if self.since_age.is_none_or(|s| left(s, AGE_INTERVAL).is_zero()) {
             deleted.alerts += expire_old(ledger, self.shared.config.alert_retention, clock::now())?;
@@ -204,6 +227,7 @@ impl Writer {
             self.since_bulk = Some(Stopwatch::start());
         }
         self.publish(deleted);
+        self.shared.figures(|figures| figures.failing = None);
         self.shared.inbox.finish(batch);
         if self.shared.config.deliver && !batch.alerts.is_empty() {
             let wake = self.shared.wake.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -223,7 +247,7 @@ impl Writer {
         }
         self.shared.figures(|figures| {
             figures.write_errors += 1;
-            figures.last_error = Some(why.clone());
+            figures.fail(&why);
         });
         self.shared.inbox.put_back(batch, why);
         // Last: it flushes, and may hang where sled's threads have died. Senders already get the failure.
@@ -247,7 +271,7 @@ impl Writer {
                     self.ledger = Some(ledger);
                     return true;
                 }
-                Err(fault) => self.shared.figures(|figures| figures.last_error = Some(fault.to_string())),
+                Err(fault) => self.shared.figures(|figures| figures.fail(&fault.to_string())),
             }
             if closing {
                 return false;
@@ -273,14 +297,35 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    /// Whatever ends the writer ends the inbox too, so that nobody waits for it.
+    fn drop(&mut self) {
+        let end = |shared: &Shared| shared.alerts_lost.fetch_add(shared.inbox.end(), Ordering::Relaxed);
+        if std::thread::panicking() {
+            self.shared.figures(|figures| {
+                figures.write_errors += 1;
+                figures.fail(WRITER_DIED);
+            });
+            // First, as what follows may hang. What is kept can be read until the handles have gone.
+            end(&self.shared);
+            self.drop_ledger();
+        } else {
+            self.shared.set_database(None);
+            self.drop_ledger();
+            self.shared.place.release();
+            end(&self.shared);
+        }
+    }
+}
+
 /// Writes a batch. The order matters only where a kill in between would show: chunks of a snapshot before the
 /// manifest, everything of an alert before anyone is told.
-fn apply(ledger: &mut Ledger, batch: &Batch, config: &Config) -> Result<(), Fault> {
+fn apply(ledger: &mut Ledger, batch: &Batch, shared: &Shared) -> Result<(), Fault> {
     if let Some(hash) = &batch.secret {
         ledger.put(Tree::Meta, SECRET, hash)?;
     }
     for alert in &batch.alerts {
-        if config.deliver {
+        if shared.config.deliver {
             let position = ledger.take_position()?;
             ledger.put(Tree::Outbox, &position.to_be_bytes(), &alert.value)?;
         }
@@ -291,7 +336,10 @@ fn apply(ledger: &mut Ledger, batch: &Batch, config: &Config) -> Result<(), Faul
         ledger.remove(Tree::Outbox, &key.0.to_be_bytes())?;
     }
     for (key, device) in &batch.devices {
-        let Some(value) = encode_device(device) else { continue };
+        let Some(value) = encode_device(device) else {
+            shared.refused.fetch_add(1, Ordering::Relaxed);
+            continue;
+        };
         let same = ledger.database.get(Tree::Devices, key)?.is_some_and(|kept| *kept == *value);
         if !same {
             ledger.put(Tree::Devices, key, &value)?;
@@ -325,4 +373,81 @@ fn save_snapshot(ledger: &mut Ledger, name: SnapshotName, bytes: &[u8]) -> Resul
 /// What is left of `span` since `start`.
 fn left(start: Stopwatch, span: Span) -> Duration {
     span.to_std().saturating_sub(start.elapsed().to_std())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::alert::AlertId;
+    use crate::store::StoreError;
+    use crate::store::record::KeptAlert;
+    use crate::store::record::tests::alert;
+    use crate::time::Timestamp;
+
+    fn writer(root: &std::path::Path) -> Writer {
+        let place = Place::take(root).unwrap();
+        let ledger = Ledger::open(&place.generation(0), 1 << 20).unwrap();
+        let database = Arc::clone(&ledger.database);
+        let config = Config { path: root.to_owned(), ..Config::default() };
+        Writer::new(Arc::new(Shared::new(config, place, database)), 0, ledger)
+    }
+
+    fn kept(incident: u64) -> KeptAlert {
+        let id = AlertId::new(Timestamp::EPOCH, incident);
+        KeptAlert::new(&alert(id, "raised", Timestamp::EPOCH)).unwrap()
+    }
+
+    #[test]
+    fn failing_holds_from_a_failure_to_the_next_success() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = writer(dir.path());
+        let shared = Arc::clone(&writer.shared);
+        let failing = || shared.figures(|figures| figures.failing.clone());
+        writer.fail(Batch::default(), &io::Error::from(io::ErrorKind::StorageFull).into());
+        assert_eq!(failing(), Some("no storage space".to_owned()));
+        // A store that is being closed does not pause before it tries again.
+        assert!(shared.inbox.close(Span::ZERO).is_err());
+        assert!(writer.open_again());
+        assert_eq!(failing(), Some("no storage space".to_owned()), "it has written nothing yet");
+        writer.done(&Batch::default(), Deleted::default());
+        assert_eq!(failing(), None);
+        let history = shared.figures(|figures| (figures.write_errors, figures.last_error.clone()));
+        assert_eq!(history, (1, Some("no storage space".to_owned())));
+    }
+
+    #[test]
+    fn a_reopening_that_does_not_succeed_says_why_now() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("store");
+        let mut writer = writer(&root);
+        let shared = Arc::clone(&writer.shared);
+        writer.fail(Batch::default(), &io::Error::from(io::ErrorKind::StorageFull).into());
+        fs::remove_dir_all(&root).unwrap();
+        assert!(shared.inbox.close(Span::ZERO).is_err());
+        assert!(!writer.open_again());
+        let why = shared.figures(|figures| figures.failing.clone()).unwrap();
+        assert!(why.starts_with("No such file or directory"), "{why}");
+    }
+
+    #[test]
+    fn a_panic_of_the_writer_ends_the_inbox() {
+        let dir = tempfile::tempdir().unwrap();
+        let writer = writer(dir.path());
+        let shared = Arc::clone(&writer.shared);
+        for incident in 0..3 {
+            shared.inbox.push_alert(kept(incident)).unwrap();
+        }
+        let died = std::thread::spawn(move || {
+            let _writer = writer;
+            panic!("this panic is part of a test");
+        });
+        died.join().unwrap_err();
+        assert!(matches!(shared.inbox.push_alert(kept(3)), Err(StoreError::Closed)));
+        let closed = shared.inbox.close(Span::ZERO).unwrap_err();
+        assert!(matches!(closed, StoreError::Unsaved { alerts: 3, .. }), "{closed}");
+        assert_eq!(shared.alerts_lost.load(Ordering::Relaxed), 3);
+        assert_eq!(shared.figures(|figures| figures.failing.clone()), Some(WRITER_DIED.to_owned()));
+    }
 }

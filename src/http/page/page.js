@@ -183,6 +183,16 @@ function showSource(s) {
   if (line.textContent !== shown + (why ? "." : "")) line.replaceChildren(kind, name, why, ".", tail);
 }
 
+function showComplaints({ complaints }) {
+  const banner = $("complaints");
+  const shown = JSON.stringify(complaints);
+  if (banner.dataset.shown === shown) return;
+  banner.dataset.shown = shown;
+  banner.hidden = !complaints.length;
+  const lines = complaints.map((line) => make("li", "", line));
+  banner.replaceChildren(make("strong", "", "The tap does not work as it should:"), make("ul", "", ...lines));
+}
+
 function showTiles(s) {
   const t = s.traffic;
   const open = s.alerts ? s.alerts.open : 0;
@@ -216,8 +226,10 @@ function showTiles(s) {
   if (s.model) setTile("model", words(s.model.id), "", "judging", "text");
   else setTile("model", "none", "", s.no_model || "no model trained yet");
   if (s.store) {
-    const bad = s.store.write_errors > 0;
-    setTile("store", ...scaled(s.store.size_bytes, "B"), bad ? `${plural(s.store.write_errors, "write")} failed` : `of ${bytes(s.store.quota_bytes)}; ${plural(s.store.alerts, "alert")}`, bad ? "bad" : "");
+    const [failed, lost, broken] = [s.store.write_errors, s.drops.alerts_lost, s.store.failing !== null];
+    const bad = failed > 0 || lost > 0 || broken;
+    const trouble = [broken ? "cannot write now" : failed ? `${plural(failed, "write")} failed` : "", lost ? `${plural(lost, "alert")} lost` : ""];
+    setTile("store", ...scaled(s.store.size_bytes, "B"), bad ? trouble.filter((part) => part).join("; ") : `of ${bytes(s.store.quota_bytes)}; ${plural(s.store.alerts, "alert")}`, bad ? "bad" : "");
   } else setTile("store", "unknown", "", "has not reported yet");
   if (!s.mqtt) setTile("mqtt", "off", "", "not configured");
   else if (s.mqtt.connected) setTile("mqtt", "connected", "", s.mqtt.broker, "good");
@@ -258,7 +270,8 @@ function showHealth(s) {
   ] : [], "not reported yet");
   const lost = [
     ["Frames, by the kernel", "kernel"], ["Frames, by the interface", "interface"], ["Observations", "observations"], ["Flows evicted", "flows_evicted"],
-    ["Devices evicted", "devices_evicted"], ["Alerts not delivered", "outbox"], ["Writes to the store", "store_writes"], ["Unreadable records", "store_unreadable"],
+    ["Devices evicted", "devices_evicted"], ["Alerts not delivered", "outbox"], ["Alerts not stored", "alerts_lost"],
+    ["Writes to the store", "store_writes"], ["Devices and snapshots not stored", "store_refused"], ["Unreadable records", "store_unreadable"],
     ["Devices beyond the baseline's table", "devices_untracked"], ["Events inside the meter", "events"], ["Connections refused", "connections_refused"],
   ];
   facts("drop-facts", lost.map(([name, key]) => [name, s.drops[key] === null ? "unknown" : whole.format(s.drops[key]), s.drops[key] ? "warn" : ""]));
@@ -270,7 +283,8 @@ function showHealth(s) {
   facts("store-facts", [
     store && ["Path", store.path], store && ["Size", `${bytes(store.size_bytes)} of ${bytes(store.quota_bytes)}`],
     store && ["Alerts kept", whole.format(store.alerts)], store && ["Alerts expired", whole.format(store.alerts_expired)],
-    store && ["Waiting for the broker", whole.format(store.outbox)], store && store.last_error && ["Last error", store.last_error, "bad"],
+    store && ["Waiting for the broker", whole.format(store.outbox)], store && store.failing && ["Cannot write now", store.failing, "bad"],
+    store && store.last_error && store.last_error !== store.failing && ["Last error", store.last_error, "warn"],
     store && store.replaced && ["Replaced; old one at", store.replaced, "warn"],
     ["MQTT", mqtt ? (mqtt.connected ? `connected to ${mqtt.broker}` : `not connected to ${mqtt.broker}`) : "not configured"],
     mqtt && ["Alerts acknowledged", whole.format(mqtt.delivered)],
@@ -288,6 +302,7 @@ function showHealth(s) {
 
 function showStatistics(s) {
   setText($("name"), s.tap.name);
+  showComplaints(s);
   showState(s);
   showSource(s);
   showTiles(s);
@@ -426,18 +441,29 @@ function answered(yes) {
   $("offline").hidden = yes;
   if (!yes) setText($("offline"), `The daemon has not answered since ${clock.format(silentSince)}. What is shown below is old; trying again.`);
 }
-async function ask(path, show) {
-  let answer;
+// No answer at all is told of the whole daemon; an answer that is an error, in the section that it is of.
+async function ask(path, section, show) {
+  let reply;
+  let text;
   try {
-    const reply = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(8000) });
-    if (!reply.ok) throw new Error(String(reply.status));
-    answer = await reply.json();
+    reply = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(8000) });
+    text = await reply.text();
   } catch {
     answered(false);
     return;
   }
   answered(true);
-  show(answer);
+  const line = $(`${section}-failed`);
+  line.hidden = reply.ok;
+  if (reply.ok) show(JSON.parse(text));
+  else setText(line, `The daemon answered with an error (${reply.status}): ${detail(text)}. What is shown here may be old; trying again.`);
+}
+function detail(text) {
+  try {
+    return JSON.parse(text).detail || "no reason given";
+  } catch {
+    return "no reason given";
+  }
 }
 function poll(milliseconds, work) {
   let timer = null;
@@ -455,11 +481,11 @@ function poll(milliseconds, work) {
   });
   round();
 }
-poll(2000, () => ask("api/statistics", showStatistics));
+poll(2000, () => ask("api/statistics", "overview", showStatistics));
 poll(3000, async () => {
-  await ask("api/alerts?limit=50", showAlerts);
-  await ask("api/devices?limit=200", showDevices);
-  await ask("api/flows?limit=50", showFlows);
+  await ask("api/alerts?limit=50", "alerts", showAlerts);
+  await ask("api/devices?limit=200", "devices", showDevices);
+  await ask("api/flows?limit=50", "flows", showFlows);
 });
 
 /* Learning anew */
@@ -485,7 +511,7 @@ $("learn-form").addEventListener("submit", async (event) => {
     sessionStorage.setItem(KEY, token);
     note.className = "good";
     setText(note, "Learning has begun.");
-    ask("api/statistics", showStatistics);
+    ask("api/statistics", "overview", showStatistics);
   } catch (error) {
     if (String(error.message).includes("token")) sessionStorage.removeItem(KEY);
     note.className = "bad";

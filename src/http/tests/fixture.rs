@@ -10,9 +10,9 @@ use crate::behaviour::{Kind, Party, Peer, Protocol, Reason};
 use crate::capture::SourceCounters;
 use crate::control::wire::AlertRecord;
 use crate::control::{
-    AlertArchive, AlertCounts, AlertQuery, ArchiveError, BaselinePhase, BaselineStatus, Board, CaptureState,
-    CaptureStatus, Command, CommandQueue, DeviceSummary, FlowSummary, HttpStatus, JudgeStatus, MeterStatus,
-    ModelStatus, SourceKind, StoreStatus,
+    AlertArchive, AlertCounts, AlertPage, AlertQuery, ArchiveError, BaselinePhase, BaselineStatus, Board,
+    CaptureState, CaptureStatus, Command, CommandQueue, DeviceSummary, FlowSummary, HttpStatus, JudgeStatus,
+    MeterStatus, ModelStatus, SourceKind, StoreStatus,
 };
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
@@ -192,13 +192,20 @@ impl Archive {
     const FAILS: &str = "secret-path is damaged";
 }
 
+/// The `since` for which the archive searches in vain and gives up.
+pub(crate) const GIVES_UP: Timestamp = Timestamp::from_nanos(1_000_000_000);
+
 /// The id at which the archive panics.
 pub(crate) const PANICS: &str = "ffffffffffffffffffffffff";
 
 impl AlertArchive for Archive {
-    fn list(&self, query: &AlertQuery) -> Result<Vec<AlertRecord>, ArchiveError> {
+    fn list(&self, query: &AlertQuery) -> Result<AlertPage, ArchiveError> {
         if query.since == Some(Timestamp::EPOCH) {
             return Err(ArchiveError(Archive::FAILS.into()));
+        }
+        if query.since == Some(GIVES_UP) {
+            let unsearched = Some(AlertId::new(NOW, 1));
+            return Ok(AlertPage { alerts: Vec::new(), unsearched });
         }
         let before = query.before.map(|id| id.to_string());
         let matches = |a: &&AlertRecord| {
@@ -207,7 +214,8 @@ impl AlertArchive for Archive {
                 && query.open.is_none_or(|open| open != a.is_cleared())
                 && query.severity.is_none_or(|least| a.severity.parse::<Severity>().unwrap() >= least)
         };
-        Ok(self.0.iter().filter(matches).take(query.limit).cloned().collect())
+        let alerts = self.0.iter().filter(matches).take(query.limit).cloned().collect();
+        Ok(AlertPage { alerts, unsearched: None })
     }
 
     fn get(&self, id: AlertId) -> Result<Option<AlertRecord>, ArchiveError> {
@@ -441,6 +449,9 @@ pub(crate) fn store() -> StoreStatus {
         outbox: 2,
         outbox_dropped: 0,
         write_errors: 0,
+        alerts_lost: 0,
+        refused_writes: 0,
+        failing: None,
         last_error: None,
         replaced: None,
     }
