@@ -181,6 +181,7 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         u64::try_from(meter.devices.len()).unwrap_or(u64::MAX),
     )?;
     out.gauge("devices_capacity", "Devices that the table holds", meter.devices_capacity)?;
+    out.gauge("devices_unproven", "Stations seen in a single burst only", meter.devices_unproven)?;
     out.counter("devices_evicted", "Devices put out of the full table", meter.devices_evicted)?;
     out.counter(
         "observations_dropped",

@@ -283,6 +283,8 @@ pub(super) struct DeviceCounts {
     active: usize,
     capacity: u64,
     evicted: u64,
+    /// Stations that were seen in a single burst only.
+    unproven: u64,
     /// Devices that the baseline does not know; null while there is no baseline.
     new: Option<usize>,
 }
@@ -295,6 +297,7 @@ impl DeviceCounts {
             active: meter.devices.len(),
             capacity: meter.devices_capacity,
             evicted: meter.devices_evicted,
+            unproven: meter.devices_unproven,
             new: judged.then_some(new),
         }
     }
