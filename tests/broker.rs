@@ -9,6 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
+use tapguard::sys::clock::Stopwatch;
+use tapguard::time::Span;
 
 use crate::harness::daemon::Daemon;
 use crate::harness::{free_port, skipped, tool, wait_for};
@@ -100,7 +102,9 @@ impl Subscriber {
 
     /// The next message on a topic: retain flag, quality of service, payload.
     fn next(&self, topic: &str) -> (bool, u8, String) {
+        let waited = Stopwatch::start();
         loop {
+            assert!(waited.elapsed() < Span::from_secs(60), "waited a minute for {topic}");
             let (found, rest) =
                 self.messages.recv_timeout(Duration::from_secs(60)).expect("a message in a minute");
             if found == topic {
@@ -276,4 +280,109 @@ fn certificates(folder: &Path) {
     openssl(
         "x509 -req -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -copy_extensions copy -out broker.pem",
     );
+}
+
+fn publish(port: u16, topic: &str, payload: &str, more: &[&str]) {
+    let port = port.to_string();
+    let args = ["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", topic, "-m", payload];
+    let status = Command::new(tool("mosquitto_pub").unwrap()).args(args).args(more).status();
+    assert!(status.unwrap().success());
+}
+
+/// What the broker keeps of a topic.
+fn retained(port: u16, topic: &str) -> Option<String> {
+    let port = port.to_string();
+    let args = ["-h", "127.0.0.1", "-p", &port, "-t", topic, "--retained-only", "-C", "1", "-W", "2"];
+    let output = Command::new(tool("mosquitto_sub").unwrap()).args(args).output().unwrap();
+    // What is published meanwhile ends it too, with nothing shown.
+    Some(String::from_utf8(output.stdout).unwrap()).filter(|text| !text.is_empty())
+}
+
+const CONFIG: &str = "homeassistant/device/tapguard_t-demo/config";
+
+#[test]
+fn home_assistant_finds_the_tap_and_is_told_again_after_its_birth() {
+    if let Some(name) = missing() {
+        return skipped("discovery", &format!("{name} is not installed"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let _broker = Broker::start(folder.path(), port, "allow_anonymous true");
+    // What a version before this one announced.
+    let memory = serde_json::json!({ "topic": CONFIG, "components": { "bygone": "select" } });
+    publish(port, "tapguard/t-demo/discovery", &memory.to_string(), &["-r"]);
+    let subscriber = Subscriber::start(port, &["-t", "homeassistant/#"]);
+    assert_eq!(subscriber.next("tapguard/t-demo/discovery").2, memory.to_string());
+    let daemon = demo(folder.path(), port, &[]);
+    let next = || -> Value { serde_json::from_str(&subscriber.next(CONFIG).2).unwrap() };
+    assert_eq!(next()["cmps"]["bygone"], serde_json::json!({ "p": "select" }), "taken back");
+    let announced = next();
+    assert_eq!(announced["cmps"].get("bygone"), None);
+    assert_eq!(announced["avty_t"], "tapguard/t-demo/availability");
+    let kept: Value = serde_json::from_str(&retained(port, CONFIG).unwrap()).unwrap();
+    assert_eq!(kept, announced);
+
+    publish(port, "homeassistant/status", "online", &[]);
+    assert_eq!(next(), announced, "told again");
+    assert_eq!(subscriber.next("tapguard/t-demo/availability").2, "online");
+    let state: Value = serde_json::from_str(&subscriber.next("tapguard/t-demo/state").2).unwrap();
+    assert_eq!((&state["detection"], &state["baseline_minutes"]), (&true.into(), &120.0.into()));
+
+    // Any of those that come from now on.
+    let (retain, quality, payload) = subscriber.next("tapguard/t-demo/alerts");
+    let alert: Value = serde_json::from_str(&payload).unwrap();
+    assert_eq!((retain, quality, &alert["event_type"]), (false, 1, &alert["kind"]));
+    assert!(alert["kind"].is_string());
+    let last = wait_for("the last alert", || retained(port, "tapguard/t-demo/last_alert"));
+    assert!(serde_json::from_str::<Value>(&last).unwrap()["title"].is_string());
+    assert_eq!(retained(port, "tapguard/t-demo/alerts"), None);
+    assert_eq!(daemon.stop().0, Some(0));
+
+    let daemon = demo(folder.path(), port, &["--set", "mqtt.discovery=false"]);
+    assert_eq!(subscriber.next(CONFIG).2, "", "switched off, it is taken back");
+    wait_for("the forgetting", || retained(port, "tapguard/t-demo/discovery").is_none().then_some(()));
+    assert_eq!(retained(port, CONFIG), None);
+    assert_eq!(daemon.stop().0, Some(0));
+}
+
+#[test]
+fn commands_are_obeyed_and_answered_and_retained_ones_ignored() {
+    if let Some(name) = missing() {
+        return skipped("commands", &format!("{name} is not installed"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let _broker = Broker::start(folder.path(), port, "allow_anonymous true");
+    publish(port, "tapguard/t-demo/command/detection", "OFF", &["-r"]);
+    let subscriber = Subscriber::start(port, &["-t", "homeassistant/#"]);
+    let daemon = demo(folder.path(), port, &[]);
+    // It is subscribed by now.
+    subscriber.next(CONFIG);
+    let ask = |name: &str, payload: &str| -> Value {
+        publish(port, &format!("tapguard/t-demo/command/{name}"), payload, &[]);
+        let (retain, _, answer) = subscriber.next("tapguard/t-demo/reply");
+        assert!(!retain);
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["command"], name, "{answer}");
+        answer
+    };
+    let refused = ask("detection", "maybe");
+    assert_eq!(refused["ok"], false);
+    assert!(refused["error"].as_str().unwrap().contains("neither ON nor OFF"), "{refused}");
+    assert_eq!(daemon.statistics()["alerts"]["detection"], true, "the retained command was ignored");
+    assert_eq!(ask("reboot", "")["ok"], false);
+
+    let done = |answer: Value| assert_eq!((&answer["ok"], &answer["error"]), (&true.into(), &Value::Null));
+    done(ask("detection", "OFF"));
+    wait_for("the board", || (daemon.statistics()["alerts"]["detection"] == false).then_some(()));
+    wait_for("the state", || {
+        let state: Value = serde_json::from_str(&subscriber.next("tapguard/t-demo/state").2).unwrap();
+        (state["detection"] == false).then_some(())
+    });
+    done(ask("baseline/start", "3600"));
+    assert_eq!(daemon.statistics()["baseline"]["target_seconds"], 3_600.0);
+    done(ask("baseline/duration", "30"));
+    done(ask("baseline/start", "PRESS"));
+    assert_eq!(daemon.statistics()["baseline"]["target_seconds"], 1_800.0);
+    assert_eq!(daemon.stop().0, Some(0));
 }

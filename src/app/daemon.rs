@@ -95,6 +95,7 @@ fn place_store(config: &mut Config, input: &Input, options: &Options) -> Result<
     let name = format!("{}-demo", config.judge.alert.tap);
     if let Some(mqtt) = &mut config.mqtt {
         mqtt.tap.clone_from(&name);
+        mqtt.learning = DEMO_LEARNING;
     }
     config.judge.alert.tap = name;
     let (path, passing) = match &options.store {
@@ -127,7 +128,7 @@ fn start(
     let parts = Parts {
         board: Arc::clone(&board),
         archive: Arc::new(store.clone()),
-        commands,
+        commands: commands.clone(),
         token: token.hash.clone(),
         about: About {
             tap: config.judge.alert.tap.clone(),
@@ -159,7 +160,10 @@ fn start(
     let judge_ended = spawn("judge", move || judging.run())?;
     let capture_ended = spawn("capture", move || capture.run())?;
     let (stop_mqtt, stop) = watch::channel(false);
-    let mqtt = config.mqtt.map(|settings| publish(settings, &store, &board, stop, runtime));
+    let mqtt = config.mqtt.map(|settings| {
+        let parts = mqtt_parts(&store, Arc::clone(&board), commands, stop);
+        runtime.spawn(mqtt::run(settings, parts))
+    });
     Ok(Daemon { stop_capture, capture_ended, judge_ended, stop_mqtt, mqtt, http, store, board })
 }
 
@@ -179,18 +183,17 @@ fn shown(address: std::net::SocketAddr) -> String {
     }
 }
 
-fn publish(
-    settings: mqtt::Config,
+fn mqtt_parts(
     store: &Store,
-    board: &Arc<Board>,
+    board: Arc<Board>,
+    commands: CommandQueue,
     stop: watch::Receiver<bool>,
-    runtime: &Runtime,
-) -> JoinHandle<()> {
+) -> mqtt::Parts {
     let wake = Arc::new(Notify::new());
     let bell = Arc::clone(&wake);
     store.on_outbox(Box::new(move || bell.notify_one()));
-    let parts = mqtt::Parts { queue: Arc::new(store.clone()), board: Arc::clone(board), wake, stop };
-    runtime.spawn(mqtt::run(settings, parts))
+    let (queue, archive) = (Arc::new(store.clone()), Arc::new(store.clone()));
+    mqtt::Parts { queue, archive, board, commands, wake, stop }
 }
 
 /// A named thread; the receiver gets what it returns, or an error when it panicked.

@@ -80,6 +80,12 @@ impl JudgeLoop {
                 self.publish();
                 reply.send(Ok(()));
             }
+            Command::SetDetection { on, reply } => {
+                tracing::info!("detection is switched {}", if on { "on" } else { "off" });
+                self.judge.set_detection(on);
+                self.publish();
+                reply.send(Ok(()));
+            }
         }
     }
 

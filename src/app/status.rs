@@ -85,11 +85,13 @@ pub(super) fn judge(judge: &Judge) -> JudgeStatus {
         no_model: judge.model().err().map(ToString::to_string),
         windows: judge.windows(),
         windows_unusual: judge.unusual(),
+        detection: judge.detection(),
         alerts: AlertCounts {
             raised: tally.raised().map(|(kind, n)| (kind.word(), n)).collect(),
             updated: tally.updated,
             cleared: tally.cleared,
             open: number(judge.open()),
+            suppressed: judge.suppressed(),
         },
         threat: judge.threat(),
         strangers: baseline.strangers().collect(),

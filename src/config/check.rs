@@ -13,7 +13,8 @@ use crate::{alert, baseline, capture, feature, http, model, mqtt, store};
 pub(super) fn check(raw: &Raw, layers: &Layers) -> Result<Config, ConfigError> {
     let checker = Checker(layers);
     let tap = checker.tap(raw)?;
-    let broker = checker.mqtt(&raw.mqtt, &tap)?;
+    let learning = checker.baseline(&raw.detection)?;
+    let broker = checker.mqtt(&raw.mqtt, &tap, learning.duration)?;
     Ok(Config {
         capture: checker.capture(&raw.network)?,
         meter: MeterConfig {
@@ -21,7 +22,7 @@ pub(super) fn check(raw: &Raw, layers: &Layers) -> Result<Config, ConfigError> {
             ..MeterConfig::default()
         },
         judge: JudgeConfig {
-            baseline: checker.baseline(&raw.detection)?,
+            baseline: learning,
             model: checker.model(raw)?,
             alert: alert::Config { tap, ..alert::Config::default() },
         },
@@ -124,15 +125,13 @@ impl Checker<'_> {
         })
     }
 
-    fn mqtt(&self, raw: &raw::Mqtt, tap: &str) -> Result<Option<mqtt::Config>, ConfigError> {
+    fn mqtt(&self, raw: &raw::Mqtt, tap: &str, learning: Span) -> Result<Option<mqtt::Config>, ConfigError> {
         let host = raw.host.clone().unwrap_or_default();
         let tls = self.tls(raw)?;
         let port = if tls.is_some() { 8_883 } else { 1_883 };
-        let prefix = raw.prefix.clone().unwrap_or_else(|| "tapguard".to_owned());
-        let odd = |c: char| c == '+' || c == '#' || c.is_control();
-        if prefix.is_empty() || prefix.starts_with('/') || prefix.ends_with('/') || prefix.contains(odd) {
-            return Err(self.text("mqtt.prefix", &prefix));
-        }
+        let prefix = self.levels("mqtt.prefix", raw.prefix.as_deref(), "tapguard")?;
+        let discovery =
+            self.levels("mqtt.discovery_prefix", raw.discovery_prefix.as_deref(), "homeassistant")?;
         let config = mqtt::Config {
             port: self.number("mqtt.port", raw.port, 1..=65_535, port)?,
             login: self.login(raw)?,
@@ -145,9 +144,21 @@ impl Checker<'_> {
                 1..=86_400,
                 Span::from_secs(60),
             )?,
+            discovery: raw.discovery.unwrap_or(true).then_some(discovery),
+            learning,
             host,
         };
         Ok((!config.host.is_empty()).then_some(config))
+    }
+
+    /// First levels of topics: no wildcard, and no slash at either end.
+    fn levels(&self, path: &str, value: Option<&str>, default: &str) -> Result<String, ConfigError> {
+        let levels = value.unwrap_or(default);
+        let odd = |c: char| c == '+' || c == '#' || c.is_control();
+        if levels.is_empty() || levels.starts_with('/') || levels.ends_with('/') || levels.contains(odd) {
+            return Err(self.text(path, levels));
+        }
+        Ok(levels.to_owned())
     }
 
     fn login(&self, raw: &raw::Mqtt) -> Result<Option<Login>, ConfigError> {

@@ -66,6 +66,8 @@ pub const KEYS: &[Key] = &[
     key("mqtt.key_file", "a PEM file", "The key of that certificate."),
     key("mqtt.prefix", "topic levels", "First levels of every topic."),
     key("mqtt.state_interval", "1 to 86400 seconds", "Time between two state messages."),
+    key("mqtt.discovery", "true or false", "Announce the tap to Home Assistant."),
+    key("mqtt.discovery_prefix", "topic levels", "First levels of Home Assistant's discovery topics."),
     key("http.listen", "address:port", "Where the page and the API are served."),
     key(
         "http.allowed_hosts",

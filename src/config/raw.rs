@@ -77,6 +77,8 @@ pub(super) struct Mqtt {
     pub(super) key_file: Option<String>,
     pub(super) prefix: Option<String>,
     pub(super) state_interval: Option<i64>,
+    pub(super) discovery: Option<bool>,
+    pub(super) discovery_prefix: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -14,6 +14,13 @@ pub enum Command {
         /// Gets the answer once learning has begun.
         reply: Reply,
     },
+    /// Raise what is found, or only count it; not kept over a restart, after which detection is on.
+    SetDetection {
+        /// Whether findings become alerts.
+        on: bool,
+        /// Gets the answer once it holds.
+        reply: Reply,
+    },
 }
 
 /// Carries one answer back; an answer whose asker has gone is dropped, which harms nobody.
@@ -64,6 +71,14 @@ impl CommandQueue {
     /// When the queue is full, the daemon stops, or no answer comes within [`Self::PATIENCE`].
     pub fn start_baseline(&self, duration: Option<Span>) -> Result<(), CommandRefused> {
         self.ask(|reply| Command::StartBaseline { duration, reply })
+    }
+
+    /// Switches detection and waits until that holds. It is on after a restart.
+    ///
+    /// # Errors
+    /// As for [`Self::start_baseline`].
+    pub fn set_detection(&self, on: bool) -> Result<(), CommandRefused> {
+        self.ask(|reply| Command::SetDetection { on, reply })
     }
 
     fn ask(&self, command: impl FnOnce(Reply) -> Command) -> Result<(), CommandRefused> {

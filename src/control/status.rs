@@ -188,6 +188,8 @@ pub struct JudgeStatus {
     pub windows: u64,
     /// Device windows whose score reached the threshold.
     pub windows_unusual: u64,
+    /// Whether findings of the network become alerts.
+    pub detection: bool,
     /// What was raised.
     pub alerts: AlertCounts,
     /// The highest severity of what is open now; none when nothing is open.
@@ -266,6 +268,8 @@ pub struct AlertCounts {
     pub cleared: u64,
     /// Open now.
     pub open: u64,
+    /// Findings that raised nothing because detection was off.
+    pub suppressed: u64,
 }
 
 /// The store.

@@ -222,6 +222,12 @@ fn baseline(out: &mut Out<'_>, judge: &JudgeStatus) -> Result<(), Error> {
 fn alerts(out: &mut Out<'_>, judge: &JudgeStatus) -> Result<(), Error> {
     let alerts = &judge.alerts;
     out.labelled("alerts_raised", "Alerts raised, by kind", "kind", alerts.raised.iter().copied())?;
+    out.gauge("detection_on", "1 while findings raise alerts", u64::from(judge.detection))?;
+    out.counter(
+        "findings_suppressed",
+        "Findings that raised nothing because detection was off",
+        alerts.suppressed,
+    )?;
     out.counter("alerts_updated", "Updates of alerts told", alerts.updated)?;
     out.counter("alerts_cleared", "Alerts cleared", alerts.cleared)?;
     out.gauge("alerts_open", "Alerts open now", alerts.open)?;

@@ -389,6 +389,8 @@ impl WindowsView {
 
 #[derive(Debug, Serialize)]
 struct AlertsView {
+    detection: bool,
+    suppressed: u64,
     open: u64,
     raised: BTreeMap<&'static str, u64>,
     updated: u64,
@@ -398,6 +400,8 @@ struct AlertsView {
 impl AlertsView {
     fn new(judge: &JudgeStatus) -> Self {
         Self {
+            detection: judge.detection,
+            suppressed: judge.alerts.suppressed,
             open: judge.alerts.open,
             raised: judge.alerts.raised.iter().copied().collect(),
             updated: judge.alerts.updated,

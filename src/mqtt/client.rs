@@ -4,18 +4,29 @@
 //! reconnect, but drops them when the broker has forgotten the session; here what is not acknowledged is still in
 //! the outbox, and a new connection starts with the oldest of it.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use rumqttc::{AsyncClient, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS};
+use rand_core::Rng;
+use rand_pcg::Pcg32;
+use rumqttc::{
+    AsyncClient, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet, Publish, QoS, SubscribeFilter,
+};
+use serde::Serialize;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
 use super::backoff::Backoff;
+use super::command::{self, Admission, Allowance, Answer, Refusal, Request};
+use super::discovery::{self, Announcer};
+use super::session::Session;
 use super::state::StateRecord;
 use super::topic::Topics;
 use super::{Config, TlsError, tls};
-use crate::control::{Board, DeliveryQueue, MqttState, MqttStatus, OutboxItem, OutboxKey};
+use crate::control::wire::AlertRecord;
+use crate::control::{
+    AlertArchive, AlertQuery, Board, CommandQueue, CommandRefused, DeliveryQueue, MqttState, MqttStatus,
+    OutboxItem, OutboxKey,
+};
 use crate::sys::clock::Stopwatch;
 use crate::time::Span;
 
@@ -24,6 +35,10 @@ use crate::time::Span;
 pub struct Parts {
     /// Alerts to deliver.
     pub queue: Arc<dyn DeliveryQueue>,
+    /// Where the newest alert is read.
+    pub archive: Arc<dyn AlertArchive>,
+    /// Where commands go.
+    pub commands: CommandQueue,
     /// State to publish, and the place for the client's own.
     pub board: Arc<Board>,
     /// Rung when the outbox has a new entry.
@@ -68,18 +83,12 @@ struct Client {
     parts: Parts,
     status: MqttStatus,
     since: Option<Stopwatch>,
-}
-
-/// One connection.
-struct Session {
-    client: AsyncClient,
-    /// What was handed to rumqttc with QoS 1 and has no packet id yet, in order; none for what is no alert.
-    handed: VecDeque<Option<OutboxKey>>,
-    /// What the broker has to acknowledge, by packet id.
-    unacknowledged: HashMap<u16, Option<OutboxKey>>,
-    last: Option<OutboxKey>,
-    /// The state told last, and when.
-    state: Option<(StateRecord, Stopwatch)>,
+    chance: Pcg32,
+    /// Time to learn that a baseline started without one takes: the configured one until another is set.
+    learning: Span,
+    allowance: Allowance,
+    /// The allowance's clock.
+    clock: Stopwatch,
 }
 
 impl Client {
@@ -105,7 +114,19 @@ impl Client {
         };
         // With a part by chance: two taps of one name must not push each other out.
         let id = format!("tapguard-{}-{:04x}", config.tap, seed & 0xffff);
-        Self { config, topics, id, parts, status, since: None }
+        Self {
+            learning: config.learning,
+            // Another stream than the one that shortens waits.
+            chance: Pcg32::new(seed, 1),
+            allowance: Allowance::new(),
+            clock: Stopwatch::start(),
+            since: None,
+            config,
+            topics,
+            id,
+            parts,
+            status,
+        }
     }
 
     fn report(&mut self, state: MqttState) {
@@ -138,18 +159,11 @@ impl Client {
             Ok(options) => options,
             Err(error) => return Served::Lost(chain(&error)),
         };
-        let (client, events) = AsyncClient::new(options, Self::IN_FLIGHT + 8);
+        let (client, events) = AsyncClient::new(options, Self::IN_FLIGHT + 24);
         // 32: events of one turn; the sender waits when it is full, and nothing is lost.
         let (sender, receiver) = mpsc::channel(32);
         let driver = tokio::spawn(drive(events, sender));
-        let session = Session {
-            client,
-            handed: VecDeque::new(),
-            unacknowledged: HashMap::new(),
-            last: None,
-            state: None,
-        };
-        let served = self.serve(session, receiver).await;
+        let served = self.serve(Session::new(client), receiver).await;
         driver.abort();
         served
     }
@@ -166,7 +180,11 @@ impl Client {
                     None => return Served::Lost("the connection ended".to_owned()),
                 },
                 () = wake.notified() => {}
-                _ = look.tick() => self.publish_state_if_due(&mut session),
+                Some(answer) = session.running.join_next() => {
+                    let answer = answer.unwrap_or_else(|_| Answer::new("", &Err(Refusal::Failed)));
+                    self.answer(&mut session, &answer);
+                }
+                _ = look.tick() => self.look(&mut session),
                 () = stopped(&mut stop) => {
                     self.farewell(&mut session, &mut events).await;
                     return Served::Stopped;
@@ -186,8 +204,11 @@ impl Client {
                 tracing::info!(broker = self.status.broker, "MQTT: connected");
                 self.report(MqttState::Connected);
                 session.publish(&self.topics.availability, true, b"online".to_vec(), None);
-                self.publish_state_if_due(session);
+                self.subscribe(session);
+                self.look(session);
             }
+            Event::Incoming(Packet::SubAck(_)) => session.announcer.handle_subscribed(),
+            Event::Incoming(Packet::Publish(message)) => self.handle_message(session, message),
             Event::Outgoing(Outgoing::Publish(id)) => {
                 if let Some(key) = session.handed.pop_front() {
                     session.unacknowledged.insert(*id, key);
@@ -195,6 +216,7 @@ impl Client {
             }
             Event::Incoming(Packet::PubAck(ack)) => {
                 if let Some(Some(key)) = session.unacknowledged.remove(&ack.pkid) {
+                    session.news = true;
                     self.acknowledged(key);
                 }
             }
@@ -210,12 +232,137 @@ impl Client {
         self.report(MqttState::Connected);
     }
 
+    fn subscribe(&self, session: &Session) {
+        let filter = |topic: String| SubscribeFilter::new(topic, QoS::AtLeastOnce);
+        let mut filters =
+            vec![filter(self.topics.discovery.clone()), filter(format!("{}#", self.topics.commands))];
+        filters.extend(self.config.discovery.as_deref().map(discovery::birth_topic).map(filter));
+        if session.client.try_subscribe_many(filters).is_err() {
+            tracing::warn!("MQTT: no room to subscribe; commands are not heard over this connection");
+        }
+    }
+
+    fn handle_message(&mut self, session: &mut Session, message: &Publish) {
+        let birth = self.config.discovery.as_deref().map(discovery::birth_topic);
+        if message.topic == self.topics.discovery {
+            // What is not retained is our own, just published.
+            if message.retain {
+                session.announcer.handle_memory(&message.payload, &self.config.tap);
+            }
+        } else if birth.as_deref() == Some(message.topic.as_str()) {
+            if !message.retain && message.payload == "online" {
+                let wait = self.chance.next_u64() % (Announcer::LONGEST_WAIT.as_nanos() + 1);
+                session.announcer.handle_birth(Span::from_nanos(wait));
+            }
+        } else if let Some(name) = message.topic.strip_prefix(&self.topics.commands) {
+            if message.retain {
+                // It was meant for another time, and would be obeyed at each connection.
+                tracing::warn!(command = name, "MQTT: a retained command is ignored");
+            } else {
+                self.handle_command(session, name, &message.payload);
+            }
+        }
+    }
+
+    fn handle_command(&mut self, session: &mut Session, name: &str, payload: &[u8]) {
+        match self.allowance.take(self.clock.elapsed()) {
+            Admission::Granted => {}
+            Admission::Refused => return self.answer(session, &Answer::new(name, &Err(Refusal::TooMany))),
+            Admission::Dropped => return,
+        }
+        match Request::parse(name, payload) {
+            Err(refusal) => self.answer(session, &Answer::new(name, &Err(refusal))),
+            Ok(Request::SetLearning(learning)) => {
+                self.learning = learning;
+                self.answer(session, &Answer::new(name, &Ok(())));
+            }
+            Ok(_) if session.running.len() >= Session::RUNNING => {
+                self.answer(session, &Answer::new(name, &Err(CommandRefused::Busy.into())));
+            }
+            Ok(request) => {
+                let (queue, learning, name) = (self.parts.commands.clone(), self.learning, name.to_owned());
+                session.running.spawn_blocking(move || {
+                    let result = command::ask(&queue, request, learning).map_err(Refusal::from);
+                    Answer::new(&name, &result)
+                });
+            }
+        }
+    }
+
+    /// Answers a command; what it changed is told with it.
+    fn answer(&self, session: &mut Session, answer: &Answer) {
+        tracing::info!("MQTT: {answer}");
+        self.publish_state_if_due(session);
+        match serde_json::to_vec(answer) {
+            Ok(payload) => {
+                if !session.publish(&self.topics.replies, false, payload, None) {
+                    tracing::warn!("MQTT: no room for an answer");
+                }
+            }
+            Err(error) => tracing::warn!("MQTT: an answer cannot be written as JSON: {error}"),
+        }
+    }
+
+    /// What is done each second.
+    fn look(&self, session: &mut Session) {
+        if self.since.is_none() {
+            return;
+        }
+        self.announce_if_due(session);
+        self.publish_state_if_due(session);
+        self.publish_last_alert_if_new(session);
+    }
+
+    /// Tells Home Assistant what there is, and then how it is.
+    fn announce_if_due(&self, session: &mut Session) {
+        if !session.announcer.is_due() {
+            return;
+        }
+        for (topic, payload) in session.announcer.messages(&self.config, &self.topics) {
+            if !session.publish(&topic, true, payload, None) {
+                // All of it again at the next look.
+                return;
+            }
+        }
+        session.announcer.finish();
+        session.publish(&self.topics.availability, true, b"online".to_vec(), None);
+        session.state = None;
+        session.last_alert = None;
+        session.news = true;
+    }
+
+    fn publish_last_alert_if_new(&self, session: &mut Session) {
+        if !session.news {
+            return;
+        }
+        let newest = match self.parts.archive.list(&AlertQuery { limit: 1, ..AlertQuery::default() }) {
+            Ok(newest) => newest.into_iter().next(),
+            Err(error) => {
+                tracing::warn!("MQTT: {}", chain(&error));
+                None
+            }
+        };
+        session.news = match newest.filter(|newest| session.last_alert.as_ref() != Some(newest)) {
+            Some(newest) => !self.publish_last_alert(session, newest),
+            None => false,
+        };
+    }
+
+    fn publish_last_alert(&self, session: &mut Session, newest: AlertRecord) -> bool {
+        let Ok(payload) = serde_json::to_vec(&newest) else { return true };
+        let handed = session.publish(&self.topics.last_alert, true, payload, None);
+        if handed {
+            session.last_alert = Some(newest);
+        }
+        handed
+    }
+
     /// State is published when what people act on changes, and now and then.
     fn publish_state_if_due(&self, session: &mut Session) {
         if self.since.is_none() {
             return;
         }
-        let state = StateRecord::of(&self.parts.board.status());
+        let state = StateRecord::of(&self.parts.board.status(), self.learning);
         let due = session
             .state
             .as_ref()
@@ -247,7 +394,7 @@ impl Client {
             }
         };
         for OutboxItem { key, record } in items {
-            match serde_json::to_vec(&record) {
+            match serde_json::to_vec(&AlertMessage::new(&record)) {
                 Ok(payload) => {
                     if !session.publish(&self.topics.alerts, false, payload, Some(key)) {
                         // The queue to rumqttc is full: the next turn tries again.
@@ -284,17 +431,17 @@ impl Client {
     }
 }
 
-impl Session {
-    fn publish(&mut self, topic: &str, retain: bool, payload: Vec<u8>, key: Option<OutboxKey>) -> bool {
-        let handed = self.client.try_publish(topic, QoS::AtLeastOnce, retain, payload).is_ok();
-        if handed {
-            self.handed.push_back(key);
-        }
-        handed
-    }
+/// An alert as it is published: its kind once more, under the name that Home Assistant's event entities look for.
+#[derive(Serialize)]
+struct AlertMessage<'a> {
+    event_type: &'a str,
+    #[serde(flatten)]
+    record: &'a AlertRecord,
+}
 
-    fn on_their_way(&self) -> usize {
-        self.handed.len() + self.unacknowledged.len()
+impl<'a> AlertMessage<'a> {
+    fn new(record: &'a AlertRecord) -> Self {
+        Self { event_type: &record.kind, record }
     }
 }
 

@@ -1,7 +1,11 @@
-//! Publishing over MQTT 3.1.1: availability, state, and alerts out of the outbox.
+//! MQTT 3.1.1: availability, state and alerts out of the outbox; commands in; and how Home Assistant finds it all.
 
 mod backoff;
 mod client;
+mod command;
+mod component;
+mod discovery;
+mod session;
 mod state;
 mod tls;
 mod topic;
@@ -30,6 +34,11 @@ pub struct Config {
     pub tap: String,
     /// Time between state messages when nothing changes.
     pub state_interval: Span,
+    /// First levels of Home Assistant's discovery topics, such as `homeassistant`; none where the tap is not to be
+    /// announced.
+    pub discovery: Option<String>,
+    /// Time to learn that a baseline started over MQTT takes until told otherwise.
+    pub learning: Span,
 }
 
 /// User name and password.

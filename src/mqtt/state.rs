@@ -2,7 +2,14 @@
 
 use serde::Serialize;
 
-use crate::control::{CaptureState, Status};
+use crate::alert::Severity;
+use crate::control::{BaselinePhase, CaptureState, JudgeStatus, Status};
+use crate::time::Span;
+
+/// What `capture` may say.
+pub(super) const CAPTURE: [&str; 4] = ["running", "quiet", "waiting", "ended"];
+/// What `model` may say.
+pub(super) const MODEL: [&str; 4] = ["none", "learning", "ready", "insufficient"];
 
 /// Retained on `<prefix>/<tap>/state`. Counters are totals since the daemon started.
 #[derive(Debug, PartialEq, Serialize)]
@@ -11,10 +18,24 @@ pub(super) struct StateRecord {
     version: &'static str,
     /// `running`, `quiet`, `waiting` or `ended`.
     capture: Option<&'static str>,
+    /// The source is open, whether or not frames come.
+    capturing: Option<bool>,
     /// `none`, `learning` or `armed`.
     baseline: Option<&'static str>,
     /// Highest severity of the open alerts; `none` when none is open.
     threat: Option<&'static str>,
+    /// An open alert is high or critical.
+    problem: Option<bool>,
+    /// Percent of the time to learn; null where nothing is being learned or was.
+    baseline_progress: Option<f64>,
+    /// Time to learn that a baseline started over MQTT takes.
+    baseline_minutes: f64,
+    /// `none` and `learning` as the baseline, `ready`, or `insufficient` where what was learned is too little.
+    model: Option<&'static str>,
+    /// Findings become alerts.
+    detection: Option<bool>,
+    /// Findings that raised nothing because detection was off.
+    suppressed: Option<u64>,
     /// Open alerts.
     open_alerts: Option<u64>,
     /// Mean over the last complete ten seconds.
@@ -34,11 +55,15 @@ pub(super) struct StateRecord {
 impl StateRecord {
     /// Whether anything is different that somebody would act on.
     pub(super) fn differs(&self, other: &Self) -> bool {
-        let telling = |s: &Self| (s.capture, s.baseline, s.threat, s.open_alerts);
+        let telling = |s: &Self| {
+            let judged = (s.baseline, s.model, s.threat, s.open_alerts);
+            (s.capture, judged, s.detection, s.baseline_minutes.to_bits())
+        };
         telling(self) != telling(other)
     }
 
-    pub(super) fn of(status: &Status) -> Self {
+    /// The daemon's status, and the time to learn that was set over MQTT.
+    pub(super) fn of(status: &Status, learning: Span) -> Self {
         let meter = status.meter.as_deref();
         let judge = status.judge.as_deref();
         let rounded = |value: f64| (value * 10.0).round() / 10.0;
@@ -50,8 +75,15 @@ impl StateRecord {
                 CaptureState::Waiting(_) => "waiting",
                 CaptureState::Ended => "ended",
             }),
+            capturing: meter.map(|m| matches!(m.capture.state, CaptureState::Running | CaptureState::Quiet)),
             baseline: judge.map(|j| j.baseline.phase.word()),
             threat: judge.map(|j| j.threat.map_or("none", |s| s.word())),
+            problem: judge.map(|j| j.threat.is_some_and(|s| s >= Severity::High)),
+            baseline_progress: judge.and_then(progress).map(rounded),
+            baseline_minutes: learning.as_secs_f64() / 60.0,
+            model: judge.map(model),
+            detection: judge.map(|j| j.detection),
+            suppressed: judge.map(|j| j.alerts.suppressed),
             open_alerts: judge.map(|j| j.alerts.open),
             packets_per_second: meter.and_then(|m| m.packets_per_second).map(rounded),
             bits_per_second: meter.and_then(|m| m.bits_per_second).map(rounded),
@@ -64,14 +96,34 @@ impl StateRecord {
     }
 }
 
+fn progress(judge: &JudgeStatus) -> Option<f64> {
+    let (learned, target) = (judge.baseline.learned.as_secs_f64(), judge.baseline.target.as_secs_f64());
+    match judge.baseline.phase {
+        BaselinePhase::None => None,
+        BaselinePhase::Learning if target > 0.0 => Some((100.0 * learned / target).min(100.0)),
+        BaselinePhase::Learning => Some(0.0),
+        BaselinePhase::Armed => Some(100.0),
+    }
+}
+
+const fn model(judge: &JudgeStatus) -> &'static str {
+    match (judge.model.is_some(), judge.baseline.phase) {
+        (true, _) => "ready",
+        (false, BaselinePhase::None) => "none",
+        (false, BaselinePhase::Learning) => "learning",
+        (false, BaselinePhase::Armed) => "insufficient",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_is_not_known_is_null() {
-        let json = serde_json::to_value(StateRecord::of(&Status::default())).unwrap();
+        let json = serde_json::to_value(StateRecord::of(&Status::default(), Span::from_secs(90))).unwrap();
         assert_eq!(json["packets"], serde_json::Value::Null);
+        assert_eq!(json["baseline_minutes"], 1.5);
         assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
     }
 }

@@ -65,6 +65,9 @@ pub struct Judge {
     swept: Vec<Sighting>,
     windows: u64,
     unusual: u64,
+    /// Whether findings of the network become incidents.
+    detection: bool,
+    suppressed: u64,
     now: Option<Timestamp>,
     saved: Timestamp,
     /// The baseline knows more than its snapshot.
@@ -97,6 +100,8 @@ impl Judge {
             dirty: false,
             windows: 0,
             unusual: 0,
+            detection: true,
+            suppressed: 0,
             now: None,
             saved: Timestamp::EPOCH,
             verdicts: VecDeque::new(),
@@ -132,12 +137,18 @@ impl Judge {
         self.save_baseline();
     }
 
+    /// Switches detection. While it is off, what is found of the network is counted and never told of, later neither;
+    /// learning, judging and the clearing of what is open go on. On at first.
+    pub const fn set_detection(&mut self, on: bool) {
+        self.detection = on;
+    }
+
     /// Takes one observation in.
     pub fn handle(&mut self, observation: Observation) {
         match observation {
             Observation::Device(sighting) => self.handle_device(sighting),
             Observation::Window(seen) => self.handle_window(&seen),
-            Observation::Evidence(evidence) => self.incidents.handle(evidence, Provenance::default()),
+            Observation::Evidence(evidence) => self.find(evidence, Provenance::default()),
             Observation::Time(now) => self.handle_time(now),
             Observation::Step(now) => {
                 self.baseline.handle_step(now);
@@ -152,7 +163,7 @@ impl Judge {
         self.drain();
     }
 
-    /// Something about the tap itself.
+    /// Something about the tap itself, which is told with detection off too.
     pub fn handle_tap(&mut self, evidence: Evidence) {
         self.incidents.handle(evidence, Provenance::default());
         self.drain();
@@ -224,10 +235,30 @@ impl Judge {
         self.unusual
     }
 
+    /// Whether findings of the network become incidents.
+    #[must_use]
+    pub const fn detection(&self) -> bool {
+        self.detection
+    }
+
+    /// Findings that were not told of because detection was off, since start.
+    #[must_use]
+    pub const fn suppressed(&self) -> u64 {
+        self.suppressed
+    }
+
     /// Time of the latest observation that carries one; none before.
     #[must_use]
     pub const fn now(&self) -> Option<Timestamp> {
         self.now
+    }
+
+    fn find(&mut self, evidence: Evidence, provenance: Provenance) {
+        if self.detection {
+            self.incidents.handle(evidence, provenance);
+        } else {
+            self.suppressed = self.suppressed.saturating_add(1);
+        }
     }
 
     fn handle_device(&mut self, sighting: Sighting) {
@@ -279,7 +310,7 @@ impl Judge {
         }
         let evidence = statistical(model, seen, &verdict);
         let provenance = Provenance { model: Some(model.id()), baseline: self.baseline_name() };
-        self.incidents.handle(evidence, provenance);
+        self.find(evidence, provenance);
     }
 
     /// A device that speaks is asked for here too: its first sighting may have been before a restart, before learning,
@@ -358,7 +389,7 @@ impl Judge {
             score: (0.2 * (count(self.baseline.windows()) + 2.0).log10()).min(1.0),
             confidence: 0.9,
         };
-        self.incidents.handle(evidence, Provenance { model: None, baseline: self.baseline_name() });
+        self.find(evidence, Provenance { model: None, baseline: self.baseline_name() });
     }
 
     fn train(&mut self) {
@@ -424,4 +455,36 @@ fn confidence(model: &Model) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "a count of devices or windows is far below 2^53")]
 fn count(n: usize) -> f64 {
     n as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::behaviour::Party;
+
+    #[test]
+    fn with_detection_off_findings_are_counted_and_the_tap_itself_is_told_of() {
+        let mut judge = Judge::new(JudgeConfig::default());
+        let found = |kind, ip: u8| Evidence {
+            kind,
+            time: Timestamp::from_parts(1_700_000_000, 0),
+            since: Timestamp::from_parts(1_700_000_000, 0),
+            subject: Party { ips: vec![[192, 0, 2, ip].into()], ..Party::default() },
+            peers: Vec::new(),
+            peer_count: 0,
+            reasons: vec![Reason::counted("ports", 20.0, "ports", None, 1.0)],
+            packets: 20,
+            bytes: 1_200,
+            score: 0.9,
+            confidence: 0.9,
+        };
+        judge.set_detection(false);
+        judge.handle(Observation::Evidence(found(Kind::PortScan, 1)));
+        assert_eq!((judge.suppressed(), judge.open(), judge.poll()), (1, 0, None));
+        judge.handle_tap(found(Kind::TapStore, 2));
+        assert_eq!((judge.suppressed(), judge.open()), (1, 1));
+        judge.set_detection(true);
+        judge.handle(Observation::Evidence(found(Kind::PortScan, 1)));
+        assert_eq!((judge.suppressed(), judge.open()), (1, 2));
+    }
 }

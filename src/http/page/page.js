@@ -258,6 +258,8 @@ function showBaseline(s) {
     m && ["Trained at", clock.format(new Date(m.trained_at))],
     s.windows && ["Windows judged", whole.format(s.windows.judged)],
     s.windows && ["Of these unusual", whole.format(s.windows.unusual)],
+    s.alerts && !s.alerts.detection && ["Detection", "off", "warn"],
+    s.alerts && s.alerts.suppressed > 0 && ["Findings not raised, detection off", whole.format(s.alerts.suppressed), "warn"],
   ]);
 }
 

@@ -83,9 +83,12 @@ impl Bench {
     pub(crate) fn obey(&mut self) -> std::thread::JoinHandle<Vec<Option<Span>>> {
         let commands = self.commands.take().unwrap();
         std::thread::spawn(move || {
-            let asked = commands.iter().map(|Command::StartBaseline { duration, reply }| {
-                reply.send(Ok(()));
-                duration
+            let asked = commands.iter().map(|command| match command {
+                Command::StartBaseline { duration, reply } => {
+                    reply.send(Ok(()));
+                    duration
+                }
+                Command::SetDetection { .. } => panic!("HTTP has no such route"),
             });
             asked.collect()
         })
@@ -428,11 +431,13 @@ pub(crate) fn judge() -> JudgeStatus {
         }),
         windows: 4_210,
         windows_unusual: 6,
+        detection: true,
         alerts: AlertCounts {
             raised: Kind::ALL.map(|kind| (kind.word(), u64::from(kind == Kind::PortScan))).to_vec(),
             updated: 3,
             cleared: 1,
             open: 2,
+            suppressed: 5,
         },
         threat: Some(Severity::High),
     }
