@@ -101,6 +101,7 @@ pub enum HttpError {
 pub struct Server {
     address: SocketAddr,
     socket: PathBuf,
+    router: Arc<Router>,
     stop: Arc<AtomicBool>,
     events: SyncSender<Event>,
     /// Disconnected once every thread has ended: each holds a sender, and none sends.
@@ -165,14 +166,14 @@ impl Server {
             board,
             directory,
             events: events.clone(),
-            router,
+            router: Arc::clone(&router),
             service: Some(service),
             socket: socket.clone(),
             stop: Arc::clone(&stop),
         };
         keeper.publish();
         // From here on a failure drops the server, which stops what has been started.
-        let server = Self { address, socket, stop, events, finished };
+        let server = Self { address, socket, router, stop, events, finished };
         let done = seat.clone();
         spawn("http", move || {
             keeper.run(&inbox);
@@ -186,6 +187,11 @@ impl Server {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Replaces [`Config::allowed_hosts`] from the next request on.
+    pub fn allow_hosts(&self, hosts: &[String]) {
+        self.router.allow_hosts(hosts);
     }
 
     /// Takes no more requests, finishes those in hand and ends all threads; after `deadline` it no longer waits.

@@ -2,7 +2,7 @@
 
 use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::contain::contain;
@@ -101,6 +101,7 @@ impl Store {
             figures: Mutex::new(Figures::default()),
             unreadable: AtomicU64::new(ledger.unreadable),
             refused: AtomicU64::new(0),
+            deliver: AtomicBool::new(config.deliver),
             wake: Mutex::new(None),
             replaced: replaced.as_ref().map(|r| r.moved_to.clone()),
             config,
@@ -256,6 +257,11 @@ impl Store {
     /// one, and should only signal.
     pub fn on_outbox(&self, wake: Box<dyn Fn() + Send + Sync>) {
         *self.0.shared.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::from(wake));
+    }
+
+    /// Whether alerts go into the outbox from now on, as [`Config::deliver`] says at the start. What is in it stays.
+    pub fn set_deliver(&self, deliver: bool) {
+        self.0.shared.deliver.store(deliver, Ordering::Relaxed);
     }
 
     /// Waits until everything saved so far is durable.

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ pub(super) struct Shared {
     pub(super) unreadable: AtomicU64,
     /// Alerts that were refused to their sender.
     pub(super) refused: AtomicU64,
+    /// Whether alerts go into the outbox.
+    pub(super) deliver: AtomicBool,
     pub(super) wake: Mutex<Option<Wake>>,
     /// Where a broken database was moved when this store was opened.
     pub(super) replaced: Option<PathBuf>,
@@ -151,7 +153,7 @@ impl Writer {
     /// Makes one batch durable, then does what housekeeping is due.
     fn round(&mut self, batch: &Batch) -> Result<Deleted, Fault> {
         let Some(ledger) = &mut self.ledger else { return Ok(Deleted::default()) };
-        apply(ledger, batch, &self.shared.config)?;
+        apply(ledger, batch, self.shared.deliver.load(Ordering::Relaxed))?;
         let mut deleted = make_room(ledger, &self.shared.config)?;
         if self.since_age.is_none_or(|s| left(s, AGE_INTERVAL).is_zero()) {
             deleted.alerts += expire_old(ledger, self.shared.config.alert_retention, clock::now())?;
@@ -205,7 +207,7 @@ impl Writer {
         }
         self.publish(deleted);
         self.shared.inbox.finish(batch);
-        if self.shared.config.deliver && !batch.alerts.is_empty() {
+        if self.shared.deliver.load(Ordering::Relaxed) && !batch.alerts.is_empty() {
             let wake = self.shared.wake.lock().unwrap_or_else(PoisonError::into_inner).clone();
             // A caller's panic is reported by the panic hook; it may not end the writer.
             drop(wake.map(|wake| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wake()))));
@@ -275,12 +277,12 @@ impl Writer {
 
 /// Writes a batch. The order matters only where a kill in between would show: chunks of a snapshot before the
 /// manifest, everything of an alert before anyone is told.
-fn apply(ledger: &mut Ledger, batch: &Batch, config: &Config) -> Result<(), Fault> {
+fn apply(ledger: &mut Ledger, batch: &Batch, deliver: bool) -> Result<(), Fault> {
     if let Some(hash) = &batch.secret {
         ledger.put(Tree::Meta, SECRET, hash)?;
     }
     for alert in &batch.alerts {
-        if config.deliver {
+        if deliver {
             let position = ledger.take_position()?;
             ledger.put(Tree::Outbox, &position.to_be_bytes(), &alert.value)?;
         }
