@@ -1,6 +1,7 @@
 //! The thin binary: arguments, logging, exit code.
 
 mod cli;
+mod generate;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay(args),
         Command::CheckConfig(args) => check_config(&args),
         Command::Interfaces => interfaces(),
+        Command::Generate(args) => generate::write(&args.directory).map_err(AppError::Output),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
