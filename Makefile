@@ -1,5 +1,5 @@
 # Every target installs what it is missing, on Debian and its kin: as root or with sudo.
-.PHONY: run demo check test bench need-rust need-pcap need-test-tools
+.PHONY: run demo check test bench deb need-rust need-pcap need-test-tools need-deb-tools
 
 APT := $(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get
 BIN := target/release/tapguard
@@ -27,6 +27,11 @@ test: need-test-tools
 bench: need-rust need-pcap
 	cargo bench --bench pipeline
 
+# The Debian package of this machine's architecture, in target/debian.
+deb: $(BIN) need-deb-tools
+	$(BIN) generate target/generated
+	cargo deb --no-build
+
 $(BIN): need-rust need-pcap
 	cargo build --release
 
@@ -36,9 +41,13 @@ need-rust:
 need-pcap:
 	@command -v cc >/dev/null && test -e /usr/include/pcap/pcap.h || { $(APT) update -q && $(APT) install -qy gcc libc6-dev libpcap-dev; }
 
+need-deb-tools: need-rust
+	@command -v dpkg-shlibdeps >/dev/null || { $(APT) update -q && $(APT) install -qy --no-install-recommends dpkg-dev; }
+	@command -v cargo-deb >/dev/null || cargo install --locked cargo-deb
+
 # Package and the program it is wanted for. A tool that cannot be installed is no failure here: the tests that need
 # it say so.
-TOOLS := mosquitto:mosquitto mosquitto-clients:mosquitto_sub tcpreplay:tcpreplay iproute2:ip prometheus:promtool chromium:chromium
+TOOLS := systemd:systemd-analyze mosquitto:mosquitto mosquitto-clients:mosquitto_sub tcpreplay:tcpreplay iproute2:ip prometheus:promtool chromium:chromium
 need-test-tools: need-rust need-pcap
 	@missing=; for t in $(TOOLS); do PATH="$$PATH:/usr/sbin:/sbin" command -v $${t#*:} >/dev/null || missing="$$missing $${t%:*}"; done; \
 	[ -z "$$missing" ] || { $(APT) update -q && $(APT) install -qy --no-install-recommends $$missing; } || echo "not installed:$$missing"

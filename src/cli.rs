@@ -36,6 +36,9 @@ pub(crate) enum Command {
     CheckConfig(CheckConfig),
     /// The interfaces that can be listened on, and which one `auto` would choose.
     Interfaces,
+    /// Writes man pages and completions, for those who package.
+    #[command(hide = true)]
+    Generate(Generate),
 }
 
 #[derive(Debug, Args)]
@@ -116,6 +119,13 @@ pub(crate) struct CheckConfig {
     /// Lists every key with what it takes and what it does.
     #[arg(long)]
     pub(crate) keys: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// Directory to write into; it is made where it is missing.
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

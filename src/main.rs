@@ -1,6 +1,7 @@
 //! The thin binary: arguments, logging, exit code.
 
 mod cli;
+mod generate;
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
@@ -8,12 +9,16 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use cli::{Cli, Command};
-use tapguard::app::{self, AppError, Options, Origin};
+use tapguard::app::{self, AppError, Options, Origin, Reload};
 use tapguard::capture::{self, Interface, LinkState, Medium};
 use tapguard::config;
 use tapguard::config::{Config, Inputs, LogLevel, key};
+use tapguard::sys::ServiceManager;
 use tapguard::time::Span;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt, reload};
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
@@ -31,6 +36,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay(args),
         Command::CheckConfig(args) => check_config(&args),
         Command::Interfaces => interfaces(),
+        Command::Generate(args) => generate::write(&args.directory).map_err(AppError::Output),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -51,10 +57,25 @@ fn serve(
     origin: Origin,
 ) -> Result<(), AppError> {
     flags.extend(serving.listen.clone().map(|address| ("http.listen".to_owned(), address)));
-    let config = load(settings, flags)?;
-    log(config.log);
-    let options = Options { origin, store: serving.store.clone(), new_token: serving.new_token };
-    app::run(config, &options, &mut io::stdout())
+    let inputs = inputs(settings, flags);
+    let config = Config::load(&inputs)?;
+    let log = log(config.log);
+    let options = Options {
+        origin,
+        store: serving.store.clone(),
+        new_token: serving.new_token,
+        manager: service_manager(),
+    };
+    let reload = Reload {
+        read: Box::new(move || {
+            let config = Config::load(&inputs)?;
+            capture::check_filter(&config.capture.filter)?;
+            Ok(config)
+        }),
+        // The filter lives as long as the process.
+        log: Box::new(move |level| drop(log.reload(filter(level)))),
+    };
+    app::run(config, &options, reload, &mut io::stdout())
 }
 
 fn replay(args: cli::Replay) -> Result<(), AppError> {
@@ -129,27 +150,48 @@ fn described(interface: &Interface) -> String {
     )
 }
 
-/// Puts the configuration together. The file of the default place is read when it is there.
 fn load(settings: &cli::Settings, flags: Vec<(String, String)>) -> Result<Config, config::ConfigError> {
+    Config::load(&inputs(settings, flags))
+}
+
+/// What the configuration is put together from. The file of the default place is read when it is there.
+fn inputs(settings: &cli::Settings, flags: Vec<(String, String)>) -> Inputs {
     let ours = |name: &str| name != "TAPGUARD_CONFIG";
     let variables =
         std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
-    Config::load(&Inputs {
+    Inputs {
         file: Some(settings.config.clone().unwrap_or_else(|| PathBuf::from(Config::FILE))),
         required: settings.config.is_some(),
         environment: variables.filter(|(name, _)| ours(name)).collect(),
         overrides: flags,
-    })
+    }
 }
 
-fn log(level: LogLevel) {
-    let filter = match level {
+/// Who started us, where it left an address.
+fn service_manager() -> ServiceManager {
+    ServiceManager::from_environment(std::process::id(), |name| std::env::var_os(name)).unwrap_or_else(
+        |error| {
+            tracing::warn!("the service manager will hear nothing: NOTIFY_SOCKET is not usable: {error}");
+            ServiceManager::default()
+        },
+    )
+}
+
+/// Begins to log; what is logged can be changed later through what is given back.
+fn log(level: LogLevel) -> reload::Handle<LevelFilter, Registry> {
+    let (filter, handle) = reload::Layer::new(filter(level));
+    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = fmt::layer().with_writer(io::stderr).with_ansi(colour);
+    tracing_subscriber::registry().with(filter).with(lines).init();
+    handle
+}
+
+const fn filter(level: LogLevel) -> LevelFilter {
+    match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
-    };
-    let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    tracing_subscriber::fmt().with_max_level(filter).with_writer(io::stderr).with_ansi(colour).init();
+    }
 }

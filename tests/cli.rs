@@ -137,3 +137,23 @@ fn help_version_and_interfaces_answer() {
     let known = String::from_utf8(tapguard(&["check-config", "--keys"]).stdout).unwrap();
     assert!(known.contains("mqtt.host"));
 }
+
+#[test]
+fn pages_and_completions_are_generated() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("new");
+    let output = tapguard(&["generate", directory.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |name: &str| fs::read_to_string(directory.join(name)).unwrap();
+    let page = read("tapguard.1");
+    for word in [".TH tapguard 1", "tapguard\\-run(1)", "SIGHUP", "/etc/tapguard/tapguard.toml"] {
+        assert!(page.contains(word), "{word} is in {page}");
+    }
+    assert!(!page.contains("\\-generate") && !page.contains("\\-help(1)"), "{page}");
+    assert!(read("tapguard-run.1").contains("interface"));
+    for completion in ["tapguard.bash", "_tapguard", "tapguard.fish"] {
+        assert!(read(completion).contains("check-config"), "{completion}");
+    }
+    let told = String::from_utf8(tapguard(&["--help"]).stdout).unwrap();
+    assert!(!told.lines().any(|line| line.trim_start().starts_with("generate ")), "{told}");
+}

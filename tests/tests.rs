@@ -17,3 +17,4 @@ mod harness;
 mod live;
 mod page;
 mod replay;
+mod systemd;

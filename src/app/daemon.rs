@@ -1,22 +1,24 @@
 //! The daemon from start to stop. It tells the story: open, announce, run, wait, drain with a deadline.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::AppError;
 use super::capture::{CaptureLoop, Input};
 use super::judging::JudgeLoop;
+use super::reload::{Changes, Reload, Reloader};
 use super::start::{self, DEMO_LEARNING, Options};
+use super::supervision::Supervision;
 use crate::capture::CaptureError;
 use crate::config::Config;
 use crate::control::{Board, CommandQueue, DeviceSummary};
@@ -33,6 +35,7 @@ struct Daemon {
     judge_ended: oneshot::Receiver<()>,
     stop_mqtt: watch::Sender<bool>,
     mqtt: Option<JoinHandle<()>>,
+    commands: CommandQueue,
     http: Server,
     store: Store,
     board: Arc<Board>,
@@ -55,13 +58,21 @@ const OBSERVATIONS: usize = 16_384;
 /// Time between two frames or idle calls of a live source beyond which the clock has jumped.
 const LONGEST_STEP: Span = Span::from_secs(30);
 
-/// Runs the daemon until SIGTERM or SIGINT. What people need to know is written to `console`; the rest is logged.
+/// Runs the daemon until SIGTERM or SIGINT; at SIGHUP the configuration is read again as `reload` says. What people need
+/// to know is written to `console`; the rest is logged.
 ///
 /// # Errors
 /// When something cannot be opened, or a thread ends by itself.
-pub fn run(mut config: Config, options: &Options, console: &mut dyn Write) -> Result<(), AppError> {
+pub fn run(
+    mut config: Config,
+    options: &Options,
+    reload: Reload,
+    console: &mut dyn Write,
+) -> Result<(), AppError> {
     let input = start::open_input(&config.capture, options.origin)?;
+    let loaded = config.clone();
     let passing = place_store(&mut config, &input, options)?;
+    let reloader = Reloader::new(reload, loaded, config.judge.alert.tap.clone());
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
@@ -69,7 +80,8 @@ pub fn run(mut config: Config, options: &Options, console: &mut dyn Write) -> Re
     // Before anyone is told that it runs: a stop that comes at once is orderly too.
     let result = Signals::new(&runtime).and_then(|signals| {
         let daemon = start(config, input, options, &runtime, console)?;
-        runtime.block_on(daemon.wait_and_stop(signals))
+        let supervision = Supervision::new(options.manager.clone());
+        runtime.block_on(daemon.wait_and_stop(signals, reloader, supervision))
     });
     // A name that is being looked up for the broker is not waited for.
     runtime.shutdown_background();
@@ -161,10 +173,10 @@ fn start(
     let capture_ended = spawn("capture", move || capture.run())?;
     let (stop_mqtt, stop) = watch::channel(false);
     let mqtt = config.mqtt.map(|settings| {
-        let parts = mqtt_parts(&store, Arc::clone(&board), commands, stop);
+        let parts = mqtt_parts(&store, &board, &commands, stop);
         runtime.spawn(mqtt::run(settings, parts))
     });
-    Ok(Daemon { stop_capture, capture_ended, judge_ended, stop_mqtt, mqtt, http, store, board })
+    Ok(Daemon { stop_capture, capture_ended, judge_ended, stop_mqtt, mqtt, commands, http, store, board })
 }
 
 fn announcement(input: &Input) -> String {
@@ -185,14 +197,15 @@ fn shown(address: std::net::SocketAddr) -> String {
 
 fn mqtt_parts(
     store: &Store,
-    board: Arc<Board>,
-    commands: CommandQueue,
+    board: &Arc<Board>,
+    commands: &CommandQueue,
     stop: watch::Receiver<bool>,
 ) -> mqtt::Parts {
     let wake = Arc::new(Notify::new());
     let bell = Arc::clone(&wake);
     store.on_outbox(Box::new(move || bell.notify_one()));
     let (queue, archive) = (Arc::new(store.clone()), Arc::new(store.clone()));
+    let (board, commands) = (Arc::clone(board), commands.clone());
     mqtt::Parts { queue, archive, board, commands, wake, stop }
 }
 
@@ -212,11 +225,13 @@ fn spawn<T: Send + 'static>(
     Ok(receiver)
 }
 
-/// What ends the daemon from outside.
+/// What the daemon is told from outside.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// A terminal started the daemon.
+    at_terminal: bool,
 }
 
 impl Signals {
@@ -228,14 +243,26 @@ impl Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
             hangup: listen(SignalKind::hangup())?,
+            at_terminal: std::io::stdin().is_terminal(),
         })
+    }
+
+    /// Whether a hangup is one: the terminal is gone, so nobody asks for a reload.
+    fn terminal_is_gone(&self) -> bool {
+        self.at_terminal && !std::io::stdin().is_terminal()
     }
 }
 
 impl Daemon {
-    async fn wait_and_stop(mut self, mut signals: Signals) -> Result<(), AppError> {
-        let died = self.serve(&mut signals).await;
+    async fn wait_and_stop(
+        mut self,
+        mut signals: Signals,
+        mut reloader: Reloader,
+        mut supervision: Supervision,
+    ) -> Result<(), AppError> {
+        let died = self.serve(&mut signals, &mut reloader, &mut supervision).await;
         tracing::info!("stopping");
+        supervision.stopping();
         // A second interrupt is a person who does not want to wait.
         let stopped = tokio::select! {
             stopped = self.stop() => stopped,
@@ -245,21 +272,88 @@ impl Daemon {
     }
 
     /// Until a signal comes or a thread ends.
-    async fn serve(&mut self, signals: &mut Signals) -> Result<(), AppError> {
-        let mut housekeeping = interval(Housekeeping::INTERVAL.to_std());
-        housekeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    async fn serve(
+        &mut self,
+        signals: &mut Signals,
+        reloader: &mut Reloader,
+        supervision: &mut Supervision,
+    ) -> Result<(), AppError> {
+        let mut housekeeping = every(Housekeeping::INTERVAL);
+        let mut opening = every(Supervision::OPENING);
+        let mut beat = every(supervision.beat());
         let mut keeper = Housekeeping::new();
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => return Ok(()),
                 _ = signals.interrupt.recv() => return Ok(()),
-                _ = signals.hangup.recv() => return Ok(()),
+                _ = signals.hangup.recv() => {
+                    if signals.terminal_is_gone() {
+                        return Ok(());
+                    }
+                    self.reload(reloader, supervision).await;
+                }
                 ended = &mut self.capture_ended => return match ended {
                     Ok(Err(error)) => Err(error.into()),
                     Ok(Ok(())) | Err(_) => Err(AppError::Died { what: "the capture thread" }),
                 },
                 _ = &mut self.judge_ended => return Err(AppError::Died { what: "the judging thread" }),
+                _ = opening.tick(), if !supervision.is_ready() => supervision.handle(&self.board),
+                _ = beat.tick() => supervision.handle(&self.board),
                 _ = housekeeping.tick() => keeper.handle(&self.board, &self.store),
+            }
+        }
+    }
+
+    /// Reads the configuration again. One that is not good changes nothing.
+    async fn reload(&mut self, reloader: &mut Reloader, supervision: &mut Supervision) {
+        supervision.reloading();
+        let refused = match reloader.read() {
+            Ok(changes) => {
+                self.apply(changes).await;
+                None
+            }
+            Err(error) => {
+                let why = error.line();
+                tracing::error!("the configuration is not reloaded, the old one stays in force: {why}");
+                Some(why)
+            }
+        };
+        supervision.reloaded(refused, &self.board);
+    }
+
+    async fn apply(&mut self, changes: Changes) {
+        if let Some(hosts) = &changes.allowed_hosts {
+            self.http.allow_hosts(hosts);
+        }
+        let Some(settings) = changes.mqtt else { return };
+        if !self.stop_mqtt().await {
+            tracing::error!("the old MQTT connection did not end in time");
+        }
+        self.store.set_deliver(settings.is_some());
+        self.mqtt = settings.map(|settings| {
+            let (stop_mqtt, stop) = watch::channel(false);
+            self.stop_mqtt = stop_mqtt;
+            let parts = mqtt_parts(&self.store, &self.board, &self.commands, stop);
+            Handle::current().spawn(mqtt::run(settings, parts))
+        });
+        if self.mqtt.is_none() {
+            self.board.mqtt.clear();
+        }
+    }
+
+    /// Ends the MQTT task where there is one; whether it ended in time. It is not there afterwards.
+    async fn stop_mqtt(&mut self) -> bool {
+        self.stop_mqtt.send_replace(true);
+        let Some(mut mqtt) = self.mqtt.take() else { return true };
+        match timeout(deadline::MQTT.to_std(), &mut mqtt).await {
+            Ok(Ok(())) => true,
+            Ok(Err(_)) => {
+                tracing::error!("the MQTT task ended by itself");
+                true
+            }
+            Err(_) => {
+                mqtt.abort();
+                false
             }
         }
     }
@@ -281,13 +375,8 @@ impl Daemon {
             late.push("judging");
         }
         Housekeeping::new().handle(&self.board, &self.store);
-        self.stop_mqtt.send_replace(true);
-        if let Some(mqtt) = self.mqtt {
-            match timeout(deadline::MQTT.to_std(), mqtt).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => tracing::error!("the MQTT task ended by itself"),
-                Err(_) => late.push("MQTT"),
-            }
+        if !self.stop_mqtt().await {
+            late.push("MQTT");
         }
         // Both wait for threads, so a thread of the runtime does; a second signal is heard meanwhile.
         let (http, store) = (self.http, self.store);
@@ -298,6 +387,13 @@ impl Daemon {
         closed.await.map_err(|_| AppError::Died { what: "the closing of the store" })??;
         if late.is_empty() { Ok(()) } else { Err(AppError::Late(late.join(", "))) }
     }
+}
+
+/// Ticks at once, then each `period` after the one before was taken.
+fn every(period: Span) -> Interval {
+    let mut ticks = interval(period.to_std());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// What is done now and then: the store's status is shown, devices are kept.

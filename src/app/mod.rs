@@ -8,11 +8,14 @@ mod capture;
 mod daemon;
 mod error;
 mod judging;
+mod reload;
 mod replay;
 mod start;
 mod status;
+mod supervision;
 
 pub use daemon::run;
 pub use error::AppError;
+pub use reload::Reload;
 pub use replay::{Format, Replay, Summary, replay};
 pub use start::{Options, Origin};

@@ -18,11 +18,12 @@ use crate::http::{AdminToken, TokenHash};
 use crate::model::Model;
 use crate::pipeline::{Judge, JudgeConfig, Meter, MeterConfig};
 use crate::store::{Opened, SnapshotName, Store};
+use crate::sys::ServiceManager;
 use crate::sys::clock::{self, Stopwatch};
 use crate::time::Span;
 
 /// How the daemon is to be started.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Where frames come from.
     pub origin: Origin,
@@ -30,6 +31,8 @@ pub struct Options {
     pub store: Option<PathBuf>,
     /// Make a new admin token even if there is one.
     pub new_token: bool,
+    /// Who wants to hear how the daemon is.
+    pub manager: ServiceManager,
 }
 
 /// Where frames come from.

@@ -1,5 +1,7 @@
 //! From the file's shape to the components' settings: ranges, files and what needs what.
 
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -10,7 +12,11 @@ use crate::pipeline::{JudgeConfig, MeterConfig};
 use crate::time::Span;
 use crate::{alert, baseline, capture, feature, http, model, mqtt, store};
 
-pub(super) fn check(raw: &Raw, layers: &Layers) -> Result<Config, ConfigError> {
+pub(super) fn check(
+    raw: &Raw,
+    written: BTreeMap<&'static str, String>,
+    layers: &Layers,
+) -> Result<Config, ConfigError> {
     let checker = Checker(layers);
     let tap = checker.tap(raw)?;
     let learning = checker.baseline(&raw.detection)?;
@@ -30,6 +36,7 @@ pub(super) fn check(raw: &Raw, layers: &Layers) -> Result<Config, ConfigError> {
         mqtt: broker,
         http: checker.http(&raw.http)?,
         log: checker.log(&raw.log)?,
+        written,
     })
 }
 
@@ -166,6 +173,7 @@ impl Checker<'_> {
             (Some(_), Some(_)) => return Err(self.needs("mqtt.password", "no mqtt.password_file beside it")),
             (Some(password), None) => Some(password.clone()),
             (None, Some(path)) => Some(self.secret("mqtt.password_file", path)?),
+            (None, None) if raw.username.is_some() => self.credential("mqtt-password")?,
             (None, None) => None,
         };
         let given = if raw.password.is_some() { "mqtt.password" } else { "mqtt.password_file" };
@@ -231,7 +239,19 @@ impl Checker<'_> {
             key,
             source,
         })?;
-        Ok(text.lines().next().unwrap_or_default().to_owned())
+        Ok(first_line(&text))
+    }
+
+    /// First line of what the service manager put under this name; none where it put nothing.
+    fn credential(&self, name: &str) -> Result<Option<String>, ConfigError> {
+        let Some(path) = self.0.credentials.as_ref().map(|directory| directory.join(name)) else {
+            return Ok(None);
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(first_line(&text))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(ConfigError::Credential { path, source }),
+        }
     }
 
     fn seconds(
@@ -271,4 +291,8 @@ impl Checker<'_> {
     fn needs(&self, key: &'static str, needs: &'static str) -> ConfigError {
         ConfigError::Needs { origin: self.0.origin(key), key, needs }
     }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
 }

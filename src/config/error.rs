@@ -103,6 +103,15 @@ pub enum ConfigError {
         #[source]
         source: std::io::Error,
     },
+    /// A credential that is there and cannot be read.
+    #[error("cannot read the credential {path}")]
+    Credential {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// Anything else that the layers say.
     #[error("the configuration cannot be put together")]
     Layers(#[source] config::ConfigError),

@@ -10,6 +10,7 @@ pub mod key;
 mod layer;
 mod raw;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use config::FileFormat;
@@ -38,6 +39,8 @@ pub struct Config {
     pub http: http::Config,
     /// What is logged.
     pub log: LogLevel,
+    /// The values that somebody set, as text by key.
+    written: BTreeMap<&'static str, String>,
 }
 
 /// How much is logged.
@@ -63,17 +66,22 @@ pub struct Inputs {
     pub file: Option<PathBuf>,
     /// Whether the main file must be there.
     pub required: bool,
-    /// All environment variables; those that begin with `TAPGUARD_` are looked at.
+    /// All environment variables; those that begin with `TAPGUARD_` and `CREDENTIALS_DIRECTORY` are looked at.
     pub environment: Vec<(String, String)>,
     /// Settings by flags, as path and value.
     pub overrides: Vec<(String, String)>,
 }
+
+/// Names the directory of a service's credentials (systemd.exec(5)).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// The layers as read, which know where each value stands.
 pub(crate) struct Layers {
     files: Vec<Layer>,
     environment: Vec<(String, String)>,
     overrides: Vec<(String, String)>,
+    /// Where a service manager put secrets for us.
+    credentials: Option<PathBuf>,
 }
 
 impl Config {
@@ -86,8 +94,18 @@ impl Config {
     /// The first thing that is wrong, in one line.
     pub fn load(inputs: &Inputs) -> Result<Self, ConfigError> {
         let layers = Layers::read(inputs)?;
-        let raw = layers.merge()?;
-        check::check(&raw, &layers)
+        let (raw, written) = layers.merge()?;
+        check::check(&raw, written, &layers)
+    }
+
+    /// Keys whose values differ, in the order of their names. A default that is written out differs from one that is
+    /// not; secrets are compared by the names of their files.
+    #[must_use]
+    pub fn changed(&self, other: &Self) -> Vec<&'static str> {
+        let differs = |path: &&str| self.written.get(path) != other.written.get(path);
+        let mut paths: Vec<_> = key::KEYS.iter().map(|k| k.path).filter(differs).collect();
+        paths.sort_unstable();
+        paths
     }
 }
 
@@ -111,10 +129,12 @@ impl Layers {
                 return Err(ConfigError::Unknown { origin: Origin::CommandLine, key: path.clone() });
             }
         }
-        Ok(Self { files, environment, overrides: inputs.overrides.clone() })
+        let find = |name: &str| inputs.environment.iter().find(|(n, _)| n == name).map(|(_, v)| v);
+        let credentials = find(CREDENTIALS).filter(|v| !v.is_empty()).map(PathBuf::from);
+        Ok(Self { files, environment, overrides: inputs.overrides.clone(), credentials })
     }
 
-    fn merge(&self) -> Result<Raw, ConfigError> {
+    fn merge(&self) -> Result<(Raw, BTreeMap<&'static str, String>), ConfigError> {
         let mut builder = config::Config::builder();
         for file in &self.files {
             builder = builder.add_source(config::File::from_str(&file.text, FileFormat::Toml));
@@ -130,7 +150,10 @@ impl Layers {
             builder = builder.set_override(path.as_str(), value.as_str()).map_err(ConfigError::Layers)?;
         }
         let merged = builder.build().map_err(ConfigError::Layers)?;
-        merged.try_deserialize().map_err(|error| self.explain(error))
+        let text = |k: &key::Key| Some((k.path, merged.get_string(k.path).ok()?));
+        let written = key::KEYS.iter().filter_map(text).collect();
+        let raw = merged.try_deserialize().map_err(|error| self.explain(error))?;
+        Ok((raw, written))
     }
 
     /// A value of the wrong type, with its place; anything else as it is.
@@ -299,6 +322,45 @@ mod tests {
         inputs.overrides = vec![("mqtt.password_file".to_owned(), "/nonexistent".to_owned())];
         let told = Config::load(&inputs).err().unwrap().to_string();
         assert_eq!(told, "command line: cannot read the file that mqtt.password_file names");
+    }
+
+    #[test]
+    fn a_credential_is_the_password_where_no_other_is_set() {
+        let (folder, mut inputs) = inputs("[mqtt]\nhost = \"b\"\n");
+        let directory = folder.path().join("credentials");
+        inputs.environment = vec![(CREDENTIALS.to_owned(), directory.display().to_string())];
+        let login = |inputs: &Inputs| Config::load(inputs).ok().and_then(|c| c.mqtt).unwrap().login;
+        let password = |inputs: &Inputs| login(inputs).unwrap().password;
+        let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        inputs.overrides = vec![set("mqtt.username", "u")];
+        assert_eq!(password(&inputs), "", "there is no directory");
+        std::fs::create_dir(&directory).unwrap();
+        assert_eq!(password(&inputs), "", "there is no credential");
+        std::fs::write(directory.join("mqtt-password"), "open sesame\n").unwrap();
+        assert_eq!(password(&inputs), "open sesame");
+        inputs.overrides.push(set("mqtt.password", "set"));
+        assert_eq!(password(&inputs), "set");
+        inputs.overrides.clear();
+        assert!(login(&inputs).is_none(), "without a user name there is no login");
+        inputs.overrides = vec![set("mqtt.username", "u")];
+        std::fs::write(directory.join("mqtt-password"), [0xff]).unwrap();
+        let told = Config::load(&inputs).err().unwrap().to_string();
+        assert!(
+            told.starts_with("cannot read the credential ") && told.ends_with("/mqtt-password"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn changed_keys_are_named() {
+        let load = |text: &str| {
+            let (_folder, inputs) = inputs(text);
+            Config::load(&inputs).ok().unwrap()
+        };
+        let old = load("[http]\nlisten = \"127.0.0.1:1\"\n[mqtt]\nport = 1\n");
+        assert_eq!(old.changed(&old), Vec::<&str>::new());
+        let new = load("[http]\nlisten = \"127.0.0.1:2\"\n[detection]\nsensitivity = 0.7\n");
+        assert_eq!(old.changed(&new), ["detection.sensitivity", "http.listen", "mqtt.port"]);
     }
 
     #[test]

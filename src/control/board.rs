@@ -14,6 +14,11 @@ impl<T> Slot<T> {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(value));
     }
 
+    /// Forgets the value: its publisher is no more.
+    pub fn clear(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The latest value; none before the first.
     #[must_use]
     pub fn latest(&self) -> Option<Arc<T>> {

@@ -5,8 +5,8 @@
 
 use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tiny_http::{Method, Request};
 
@@ -28,7 +28,7 @@ use crate::sys::clock::{self, Stopwatch};
 /// Answers requests; shared by all workers.
 pub(super) struct Router {
     parts: Parts,
-    allowed_hosts: Vec<String>,
+    allowed_hosts: RwLock<Vec<String>>,
     assets: Assets,
     throttle: Throttle,
     health: Health,
@@ -82,13 +82,21 @@ impl Router {
     pub(super) fn new(config: &Config, parts: Parts, counters: Arc<Counters>) -> Self {
         Self {
             parts,
-            allowed_hosts: config.allowed_hosts.iter().map(|host| host.to_ascii_lowercase()).collect(),
+            allowed_hosts: RwLock::new(lowercase(&config.allowed_hosts)),
             assets: Assets::new(),
             throttle: Throttle::default(),
             health: Health::default(),
             counters,
             clock: Stopwatch::start(),
         }
+    }
+
+    pub(super) fn allow_hosts(&self, hosts: &[String]) {
+        *self.allowed_hosts.write().unwrap_or_else(PoisonError::into_inner) = lowercase(hosts);
+    }
+
+    fn allows(&self, host: &String) -> bool {
+        self.allowed_hosts.read().unwrap_or_else(PoisonError::into_inner).contains(host)
     }
 
     pub(super) fn counters(&self) -> &Counters {
@@ -241,7 +249,7 @@ impl Router {
                 .strip_prefix('[')
                 .and_then(|h| h.strip_suffix(']'))
                 .is_some_and(|h| h.parse::<Ipv6Addr>().is_ok())
-            || self.allowed_hosts.contains(&host);
+            || self.allows(&host);
         if own {
             return Ok(());
         }
@@ -340,6 +348,10 @@ fn host_name(host: &str) -> &str {
         Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty() => name,
         _ => host,
     }
+}
+
+fn lowercase(hosts: &[String]) -> Vec<String> {
+    hosts.iter().map(|host| host.to_ascii_lowercase()).collect()
 }
 
 #[cfg(test)]

@@ -100,6 +100,7 @@ pub enum HttpError {
 /// The running server. Dropped without [`Server::stop`] it ends by itself, unwaited for.
 pub struct Server {
     address: SocketAddr,
+    router: Arc<Router>,
     stop: Arc<AtomicBool>,
     events: SyncSender<Event>,
     #[cfg(test)]
@@ -163,7 +164,7 @@ impl Server {
             board,
             events: events.clone(),
             gate: Arc::clone(&gate),
-            router,
+            router: Arc::clone(&router),
             service: Some(service),
             stop: Arc::clone(&stop),
         };
@@ -171,6 +172,7 @@ impl Server {
         // From here on a failure drops the server, which stops what has been started.
         let server = Self {
             address,
+            router,
             stop,
             events,
             #[cfg(test)]
@@ -190,6 +192,11 @@ impl Server {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Replaces [`Config::allowed_hosts`] from the next request on.
+    pub fn allow_hosts(&self, hosts: &[String]) {
+        self.router.allow_hosts(hosts);
     }
 
     /// Takes no more requests, finishes those in hand and ends all threads; after `deadline` it no longer waits.

@@ -336,7 +336,7 @@ impl Client {
             return;
         }
         let newest = match self.parts.archive.list(&AlertQuery { limit: 1, ..AlertQuery::default() }) {
-            Ok(newest) => newest.into_iter().next(),
+            Ok(newest) => newest.alerts.into_iter().next(),
             Err(error) => {
                 tracing::warn!("MQTT: {}", chain(&error));
                 None

@@ -260,6 +260,11 @@ impl Store {
         *self.0.shared.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::from(wake));
     }
 
+    /// Whether alerts go into the outbox from now on, as [`Config::deliver`] says at the start. What is in it stays.
+    pub fn set_deliver(&self, deliver: bool) {
+        self.0.shared.deliver.store(deliver, Ordering::Relaxed);
+    }
+
     /// Waits until everything saved so far is durable.
     ///
     /// # Errors

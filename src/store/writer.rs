@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -55,6 +55,8 @@ pub(super) struct Shared {
     pub(super) alerts_lost: AtomicU64,
     /// Devices and snapshots that were not taken.
     pub(super) refused: AtomicU64,
+    /// Whether alerts go into the outbox.
+    pub(super) deliver: AtomicBool,
     pub(super) wake: Mutex<Option<Wake>>,
     /// Where a broken database was moved when this store was opened.
     pub(super) replaced: Option<PathBuf>,
@@ -87,6 +89,7 @@ impl Figures {
 impl Shared {
     pub(super) fn new(config: Config, place: Place, database: Arc<Database>) -> Self {
         Self {
+            deliver: AtomicBool::new(config.deliver),
             config,
             place,
             inbox: Inbox::default(),
@@ -229,7 +232,7 @@ impl Writer {
         self.publish(deleted);
         self.shared.figures(|figures| figures.failing = None);
         self.shared.inbox.finish(batch);
-        if self.shared.config.deliver && !batch.alerts.is_empty() {
+        if self.shared.deliver.load(Ordering::Relaxed) && !batch.alerts.is_empty() {
             let wake = self.shared.wake.lock().unwrap_or_else(PoisonError::into_inner).clone();
             // A caller's panic is reported by the panic hook; it may not end the writer.
             drop(wake.map(|wake| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wake()))));
@@ -325,7 +328,7 @@ fn apply(ledger: &mut Ledger, batch: &Batch, shared: &Shared) -> Result<(), Faul
         ledger.put(Tree::Meta, SECRET, hash)?;
     }
     for alert in &batch.alerts {
-        if shared.config.deliver {
+        if shared.deliver.load(Ordering::Relaxed) {
             let position = ledger.take_position()?;
             ledger.put(Tree::Outbox, &position.to_be_bytes(), &alert.value)?;
         }

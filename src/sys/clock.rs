@@ -14,6 +14,19 @@ pub fn now() -> Timestamp {
     }
 }
 
+/// CLOCK_MONOTONIC, which service managers compare with their own; zero where the system has none.
+#[must_use]
+#[expect(unsafe_code, reason = "the standard library does not show this clock's reading")]
+pub fn since_boot() -> Span {
+    let mut reading = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `reading` is one valid timespec for the length of the call, which only writes to it.
+    if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut reading) } != 0 {
+        return Span::ZERO;
+    }
+    let (seconds, nanos) = (u64::try_from(reading.tv_sec), u64::try_from(reading.tv_nsec));
+    Span::from_secs(seconds.unwrap_or(0)) + Span::from_nanos(nanos.unwrap_or(0))
+}
+
 /// A clock that never steps, for waits and pacing; it counts from when it was made.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);

@@ -1,8 +1,10 @@
-//! The operating system: clock, waiting and resource readings. Not for the data plane.
+//! The operating system: clock, waiting, service manager and resource readings. Not for the data plane.
 
 pub mod clock;
+mod notify;
 mod ready;
 mod resources;
 
+pub use notify::ServiceManager;
 pub use ready::readable;
 pub use resources::Resources;

@@ -76,10 +76,20 @@ impl Daemon {
         wait_for(kind, || self.alerts().into_iter().find(|a| a["kind"] == kind))
     }
 
-    /// SIGTERM; gives exit code and log.
-    pub(crate) fn stop(mut self) -> (Option<i32>, String) {
+    /// Sends a signal, such as `-HUP`.
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// SIGTERM; gives exit code and log.
+    pub(crate) fn stop(self) -> (Option<i32>, String) {
+        self.signal("-TERM");
+        self.wait()
+    }
+
+    /// Waits until it has ended; gives exit code and log.
+    pub(crate) fn wait(mut self) -> (Option<i32>, String) {
         let code = self.child.wait().unwrap().code();
         (code, self.log.take().unwrap().join().unwrap())
     }
