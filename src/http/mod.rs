@@ -16,6 +16,7 @@ mod router;
 mod server;
 mod token;
 mod view;
+mod view_drops;
 mod view_lists;
 
 #[cfg(test)]

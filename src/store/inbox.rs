@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem::take;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -294,15 +295,14 @@ impl Inbox {
             .closing
     }
 
-    /// For the writer: it ends. Says how many alerts are lost by that.
-    pub(super) fn end(&self) -> u64 {
+    /// For the writer: it ends. How many alerts are lost by that is counted before anyone sees it.
+    pub(super) fn end(&self, lost: &AtomicU64) {
         let mut state = self.lock();
+        lost.fetch_add(state.unsaved(), Ordering::Relaxed);
         state.closing = true;
         state.ended = true;
-        let lost = state.unsaved();
         drop(state);
         self.progress.notify_all();
-        lost
     }
 
     fn wait(
@@ -433,7 +433,9 @@ mod tests {
         let late = inbox.close(Span::ZERO).unwrap_err();
         assert!(matches!(late, StoreError::Unsaved { alerts: 3, .. }), "{late}");
         inbox.put_back(batch, "no space".to_owned());
-        assert_eq!(inbox.end(), 3);
+        let lost = AtomicU64::new(0);
+        inbox.end(&lost);
+        assert_eq!(lost.into_inner(), 3);
         assert_eq!(
             inbox.close(Span::ZERO).unwrap_err().to_string(),
             "the store was closed before everything was stored (no space); alerts lost: 3"

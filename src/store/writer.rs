@@ -303,7 +303,7 @@ impl Writer {
 impl Drop for Writer {
     /// Whatever ends the writer ends the inbox too, so that nobody waits for it.
     fn drop(&mut self) {
-        let end = |shared: &Shared| shared.alerts_lost.fetch_add(shared.inbox.end(), Ordering::Relaxed);
+        let end = |shared: &Shared| shared.inbox.end(&shared.alerts_lost);
         if std::thread::panicking() {
             self.shared.figures(|figures| {
                 figures.write_errors += 1;
