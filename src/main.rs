@@ -14,6 +14,7 @@ use tapguard::capture::{self, Interface, LinkState, Medium};
 use tapguard::config;
 use tapguard::config::{Config, Inputs, LogLevel, key};
 use tapguard::sys::ServiceManager;
+use tapguard::sys::one_line;
 use tapguard::time::Span;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
         Err(AppError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             // There is nobody left to tell when standard error is gone.
-            drop(writeln!(io::stderr(), "tapguard: {}", error.line()));
+            drop(writeln!(io::stderr(), "tapguard: {}", one_line(&error)));
             ExitCode::from(error.exit_code())
         }
     }

@@ -26,6 +26,7 @@ use crate::http::{About, Parts, Server};
 use crate::mqtt;
 use crate::store::Store;
 use crate::sys::clock::{self, Stopwatch};
+use crate::sys::one_line;
 use crate::time::Span;
 
 /// Everything that runs, in the order in which it stops.
@@ -313,7 +314,7 @@ impl Daemon {
                 None
             }
             Err(error) => {
-                let why = error.line();
+                let why = one_line(&error);
                 tracing::error!("the configuration is not reloaded, the old one stays in force: {why}");
                 Some(why)
             }

@@ -1,6 +1,5 @@
 //! Why the program ends other than well, and with which exit code (sysexits.h).
 
-use std::error::Error;
 use std::io;
 
 use crate::capture::CaptureError;
@@ -84,22 +83,6 @@ impl AppError {
             Self::Randomness(_) | Self::NoChance | Self::Start { .. } => exit::OSERR,
             Self::Died { .. } | Self::Late(_) | Self::Hurried => exit::SOFTWARE,
         }
-    }
-
-    /// The error and its causes in one line; a cause that the line says already is left out.
-    #[must_use]
-    pub fn line(&self) -> String {
-        let mut line = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !line.contains(&text) {
-                line.push_str(": ");
-                line.push_str(&text);
-            }
-            cause = error.source();
-        }
-        line.replace('\n', " ")
     }
 }
 

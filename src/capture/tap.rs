@@ -1,7 +1,6 @@
 //! A live capture that outlives its interface: it waits for a lost one and opens it again. How an interface is opened
 //! and what a loss looks like is `live`'s.
 
-use std::error::Error;
 use std::thread;
 
 use crate::capture::live::horizon;
@@ -9,6 +8,7 @@ use crate::capture::{
     CaptureError, Config, Live, Next, Source, SourceCounters, check_filter, choose, interfaces,
 };
 use crate::sys::clock::Stopwatch;
+use crate::sys::one_line;
 use crate::time::Span;
 
 /// Time between two attempts to open an interface again.
@@ -150,12 +150,5 @@ fn sum(a: SourceCounters, b: SourceCounters) -> SourceCounters {
         kernel_drops: a.kernel_drops + b.kernel_drops,
         interface_drops: a.interface_drops + b.interface_drops,
         broken_records: a.broken_records + b.broken_records,
-    }
-}
-
-fn one_line(error: &dyn Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }

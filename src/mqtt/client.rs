@@ -28,6 +28,7 @@ use crate::control::{
     OutboxItem, OutboxKey,
 };
 use crate::sys::clock::Stopwatch;
+use crate::sys::one_line;
 use crate::time::Span;
 
 /// What the client is given to work with.
@@ -157,7 +158,7 @@ impl Client {
         self.since = None;
         let options = match self.options() {
             Ok(options) => options,
-            Err(error) => return Served::Lost(chain(&error)),
+            Err(error) => return Served::Lost(one_line(&error)),
         };
         let (client, events) = AsyncClient::new(options, Self::IN_FLIGHT + 24);
         // 32: events of one turn; the sender waits when it is full, and nothing is lost.
@@ -338,7 +339,7 @@ impl Client {
         let newest = match self.parts.archive.list(&AlertQuery { limit: 1, ..AlertQuery::default() }) {
             Ok(newest) => newest.alerts.into_iter().next(),
             Err(error) => {
-                tracing::warn!("MQTT: {}", chain(&error));
+                tracing::warn!("MQTT: {}", one_line(&error));
                 None
             }
         };
@@ -389,7 +390,7 @@ impl Client {
         let items = match self.parts.queue.pending(session.last, free) {
             Ok(items) => items,
             Err(error) => {
-                tracing::warn!("MQTT: {}", chain(&error));
+                tracing::warn!("MQTT: {}", one_line(&error));
                 return;
             }
         };
@@ -451,7 +452,7 @@ type Turn = Result<Event, String>;
 /// anew.
 async fn drive(mut events: EventLoop, turns: mpsc::Sender<Turn>) {
     loop {
-        let turn = events.poll().await.map_err(|error| chain(&error));
+        let turn = events.poll().await.map_err(|error| one_line(&error));
         let lost = turn.is_err();
         if turns.send(turn).await.is_err() || lost {
             return;
@@ -462,19 +463,4 @@ async fn drive(mut events: EventLoop, turns: mpsc::Sender<Turn>) {
 /// Until the daemon stops, or is gone.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|&stop| stop).await);
-}
-
-/// An error and its causes in one line, a cause left out where the line says it already.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !line.contains(&text) {
-            line.push_str(": ");
-            line.push_str(&text);
-        }
-        cause = error.source();
-    }
-    line
 }

@@ -4,7 +4,9 @@ pub mod clock;
 mod notify;
 mod ready;
 mod resources;
+mod telling;
 
 pub use notify::ServiceManager;
 pub use ready::readable;
 pub use resources::Resources;
+pub use telling::one_line;
