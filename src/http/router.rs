@@ -98,6 +98,15 @@ impl<'a> Route<'a> {
 }
 
 impl Router {
+    /// Every path with its methods, as the description of the API must name them.
+    #[cfg(test)]
+    pub(super) fn routes() -> Vec<(String, &'static str)> {
+        use super::assets::{DESCRIPTION, FILES};
+        let files = FILES.into_iter().chain([DESCRIPTION]).map(|(path, ..)| (path, Route::Asset));
+        let all = FIXED.into_iter().chain(files).map(|(path, route)| (path.to_owned(), route.methods()));
+        all.chain([(format!("{ALERT}{{id}}"), Route::Alert("").methods())]).collect()
+    }
+
     /// `stop` is set when the server ends.
     pub(super) fn new(config: &Config, parts: Parts, counters: Arc<Counters>, stop: Arc<AtomicBool>) -> Self {
         Self {

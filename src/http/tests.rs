@@ -2,6 +2,7 @@
 
 mod exports;
 pub(in crate::http) mod fixture;
+mod openapi;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -14,11 +15,12 @@ use crate::control::{Board, CaptureState, MqttState, MqttStatus};
 use crate::time::Span;
 use fixture::{Answer, Bench, GIVES_UP, NOW, PANICS, alerts, config, judge, meter, store};
 
-const READS: [(&str, &str); 15] = [
+const READS: [(&str, &str); 16] = [
     ("/", "text/html; charset=utf-8"),
     ("/style.css", "text/css; charset=utf-8"),
     ("/page.js", "text/javascript; charset=utf-8"),
     ("/icon.svg", "image/svg+xml"),
+    ("/openapi.json", "application/json"),
     ("/api/statistics", "application/json"),
     ("/api/alerts", "application/json"),
     ("/api/alerts?limit=2&severity=low&open=true", "application/json"),
@@ -378,7 +380,7 @@ fn security_headers_are_on_everything() {
 #[test]
 fn assets_come_compressed_and_once() {
     let bench = Bench::new();
-    for (path, ..) in &READS[..4] {
+    for (path, ..) in &READS[..5] {
         let ask = |lines: &str| bench.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n"));
         let plain = ask("");
         let zipped = ask("Accept-Encoding: br, gzip\r\n");
