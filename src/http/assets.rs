@@ -1,4 +1,4 @@
-//! The page's files: embedded, compressed once at start, and told apart by a hash.
+//! The page's files and the description of the API: embedded, compressed once at start, and told apart by a hash.
 
 use std::io::Write;
 
@@ -30,9 +30,19 @@ pub(super) const FILES: [(&str, &str, &[u8]); 4] = [
     ("/icon.svg", "image/svg+xml", include_bytes!("page/icon.svg")),
 ];
 
+/// The description of the API, OpenAPI 3.1. A test holds it to the routes and to their answers.
+pub(super) const DESCRIPTION: (&str, &str, &[u8]) =
+    ("/openapi.json", "application/json", include_bytes!("openapi.json"));
+
 impl Assets {
     pub(super) fn new() -> Self {
-        Self(FILES.into_iter().map(|(path, kind, plain)| Asset::new(path, kind, plain)).collect())
+        Self(
+            FILES
+                .into_iter()
+                .chain([DESCRIPTION])
+                .map(|(path, kind, plain)| Asset::new(path, kind, plain))
+                .collect(),
+        )
     }
 
     /// Whether there is a file.

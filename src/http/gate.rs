@@ -30,7 +30,7 @@ pub(super) struct Limits {
     pub(super) connections: usize,
     /// Time for a whole request to arrive.
     pub(super) request: Span,
-    /// Time for a whole reply to be taken.
+    /// Time for a reply to be taken, and for each further [`STRETCH`] of a long one.
     pub(super) reply: Span,
 }
 
@@ -42,6 +42,8 @@ impl Default for Limits {
 
 /// Longest wait in one system call, after which a stop is noticed.
 const BEAT: Span = Span::from_millis(250);
+/// Bytes of a reply after which its time begins anew, because an export may be long: 26 kB/s at the least.
+const STRETCH: usize = 512 << 10;
 /// A connection's thread holds a few small buffers.
 const STACK: usize = 256 << 10;
 
@@ -213,7 +215,7 @@ fn read_more(
 /// Carries the request in and the reply out, with `Connection: close` put behind its first line. A client that goes
 /// or does not read gets no more.
 fn relay(gate: &Gate, client: &TcpStream, mut inner: &UnixStream, request: &[u8]) {
-    let clock = Stopwatch::start();
+    let (mut clock, mut taken) = (Stopwatch::start(), 0);
     let patience = Some(gate.limits.reply.to_std());
     if inner.set_read_timeout(patience).is_err() || inner.set_write_timeout(patience).is_err() {
         return;
@@ -237,6 +239,10 @@ fn relay(gate: &Gate, client: &TcpStream, mut inner: &UnixStream, request: &[u8]
         };
         if sent.is_err() {
             return;
+        }
+        taken += read;
+        if taken >= STRETCH {
+            (clock, taken) = (Stopwatch::start(), 0);
         }
     }
     // A worker that died of a panic leaves an empty reply.

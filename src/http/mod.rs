@@ -6,6 +6,7 @@
 
 mod assets;
 mod door;
+mod export;
 mod gate;
 mod head;
 mod health;
@@ -17,6 +18,7 @@ mod server;
 mod token;
 mod view;
 mod view_drops;
+mod view_interfaces;
 mod view_lists;
 
 #[cfg(test)]

@@ -80,7 +80,6 @@ fn parsed<T: FromStr>(value: &str) -> Option<T> {
 /// The query of `/api/alerts`.
 pub(super) fn alerts(query: &str) -> Result<AlertQuery, BadRequest> {
     let mut limit = None;
-    let mut open = None;
     let mut wanted = AlertQuery::default();
     for (name, value) in pairs(query)? {
         let value = value.as_str();
@@ -91,20 +90,31 @@ pub(super) fn alerts(query: &str) -> Result<AlertQuery, BadRequest> {
             "before" => {
                 set(&mut wanted.before, ("before", value), "an alert id of 24 hexadecimal digits", parsed)
             }
-            "since" => {
-                set(&mut wanted.since, ("since", value), "a time such as 2015-01-14T17:02:33Z", parsed)
-            }
-            "kind" => set(&mut wanted.kind, ("kind", value), "a kind of alert such as port_scan", parsed),
-            "severity" => {
-                set(&mut wanted.severity, ("severity", value), "low, medium, high or critical", parsed)
-            }
-            "open" => set(&mut open, ("open", value), "true or false", parsed),
-            _ => Err(BadRequest::Unknown(clipped(&name), "limit, before, since, kind, severity, open")),
+            _ => filter(&mut wanted, (&name, value), "limit, before, since, kind, severity, open"),
         }?;
     }
-    wanted.open = open;
     wanted.limit = limit.unwrap_or(wanted.limit);
     Ok(wanted)
+}
+
+/// The query of an export, which has the filters of `/api/alerts` and no pages.
+pub(super) fn export(query: &str) -> Result<AlertQuery, BadRequest> {
+    let mut wanted = AlertQuery::default();
+    for (name, value) in pairs(query)? {
+        filter(&mut wanted, (&name, &value), "since, kind, severity, open")?;
+    }
+    Ok(wanted)
+}
+
+/// Reads one filter of alerts. `all` are the parameters that there are.
+fn filter(wanted: &mut AlertQuery, (name, value): (&str, &str), all: &'static str) -> Result<(), BadRequest> {
+    match name {
+        "since" => set(&mut wanted.since, ("since", value), "a time such as 2015-01-14T17:02:33Z", parsed),
+        "kind" => set(&mut wanted.kind, ("kind", value), "a kind of alert such as port_scan", parsed),
+        "severity" => set(&mut wanted.severity, ("severity", value), "low, medium, high or critical", parsed),
+        "open" => set(&mut wanted.open, ("open", value), "true or false", parsed),
+        _ => Err(BadRequest::Unknown(clipped(name), all)),
+    }
 }
 
 /// The query of a list that only knows `limit`, from 1 to `most`, which is also what is given without one.
@@ -182,6 +192,16 @@ mod tests {
             alerts("since=1970-01-01T01:00:01+01:00").unwrap().since,
             Some(Timestamp::from_parts(1, 0))
         );
+    }
+
+    #[test]
+    fn an_export_has_the_filters_and_no_pages() {
+        let wanted = export("kind=arp_spoof&open=true&severity=low&since=1970-01-01T00:00:01Z");
+        assert_eq!(wanted, alerts("kind=arp_spoof&open=true&severity=low&since=1970-01-01T00:00:01Z"));
+        assert!(wanted.unwrap().since.is_some());
+        let told = export("limit=5").unwrap_err().to_string();
+        assert_eq!(told, "no parameter \"limit\" here; there are: since, kind, severity, open");
+        assert_eq!(export("open=true&open=false"), Err(BadRequest::Twice("open")));
     }
 
     #[test]

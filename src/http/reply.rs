@@ -1,21 +1,27 @@
 //! [`Reply`]: status, headers and body, with the security headers that everything carries; errors as RFC 9457.
 
-use std::io::Cursor;
+use std::io::{self, Cursor, Write};
 
 use serde::Serialize;
-use tiny_http::{Header, Response, StatusCode};
+use tiny_http::{HTTPVersion, Header, Method, Request, Response, StatusCode};
 
+use super::export::Export;
 use super::head::Refusal;
 
 /// An answer to one request.
-#[derive(Debug)]
 pub(super) struct Reply {
     status: u16,
     content_type: &'static str,
     headers: Vec<(&'static str, String)>,
-    body: Vec<u8>,
+    body: Body,
     /// Length of what the body would be, for an answer that leaves it out.
     length: Option<usize>,
+}
+
+enum Body {
+    Whole(Vec<u8>),
+    /// Boxed for its size: few replies have one.
+    Stream(Box<Export>),
 }
 
 /// On everything. The page has no inline script or style, loads nothing from elsewhere and is framed by nobody.
@@ -45,7 +51,12 @@ struct Problem<'a> {
 impl Reply {
     /// Bytes of a kind.
     pub(super) fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, content_type, headers: Vec::new(), body: body.into(), length: None }
+        Self { status, content_type, headers: Vec::new(), body: Body::Whole(body.into()), length: None }
+    }
+
+    /// A file that is made while it is sent. Only for a client that speaks HTTP/1.1.
+    pub(super) fn stream(content_type: &'static str, export: Export) -> Self {
+        Self { body: Body::Stream(Box::new(export)), ..Self::new(200, content_type, Vec::new()) }
     }
 
     /// A JSON object that is never to be kept by anyone.
@@ -72,8 +83,11 @@ impl Reply {
         self
     }
 
-    /// As tiny_http sends it.
-    pub(super) fn into_response(self) -> Response<Cursor<Vec<u8>>> {
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// When the client has gone, or a stream broke off: the client sees that its end is missing.
+    pub(super) fn send(self, request: Request) -> io::Result<()> {
         let security = SECURITY.iter().map(|&(name, value)| (name, value.to_owned()));
         let own = [("Server", "tapguard".to_owned()), ("Content-Type", self.content_type.to_owned())];
         let headers = own
@@ -82,11 +96,50 @@ impl Reply {
             .chain(self.headers)
             .filter_map(|(name, value)| Header::from_bytes(name, value).ok())
             .collect();
-        let length = self.length.unwrap_or(self.body.len());
-        Response::new(StatusCode(self.status), headers, Cursor::new(self.body), Some(length), None)
-            // Replies are whole when they are sent, so their length can be told.
-            .with_chunked_threshold(usize::MAX)
+        let status = StatusCode(self.status);
+        match self.body {
+            Body::Whole(body) => {
+                let length = self.length.unwrap_or(body.len());
+                let response = Response::new(status, headers, Cursor::new(body), Some(length), None);
+                // These are whole when they are sent, so their length can be told.
+                request.respond(response.with_chunked_threshold(usize::MAX))
+            }
+            Body::Stream(export) => {
+                let only_head = *request.method() == Method::Head;
+                let mut writer = request.into_writer();
+                // Without a length tiny_http announces chunks. It would end them in order after an error, too.
+                Response::new(status, headers, io::empty(), None, None).raw_print(
+                    &mut writer,
+                    HTTPVersion(1, 1),
+                    &[],
+                    true,
+                    None,
+                )?;
+                if only_head {
+                    return writer.flush();
+                }
+                write_chunks(&mut writer, *export)
+            }
+        }
     }
+}
+
+/// The chunked coding of RFC 9112, section 7.1; its last chunk is sent only if the export came to its end.
+fn write_chunks(mut writer: impl Write, export: Export) -> io::Result<()> {
+    for piece in export {
+        let piece = piece.map_err(|error| {
+            tracing::warn!(%error, "an export broke off");
+            io::Error::other(error)
+        })?;
+        // An empty chunk would be the last.
+        if !piece.is_empty() {
+            write!(writer, "{:x}\r\n", piece.len())?;
+            writer.write_all(&piece)?;
+            writer.write_all(b"\r\n")?;
+        }
+    }
+    writer.write_all(b"0\r\n\r\n")?;
+    writer.flush()
 }
 
 /// The whole reply of the gate to what is no acceptable request.

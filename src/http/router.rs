@@ -5,12 +5,13 @@
 
 use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tiny_http::{Method, Request};
 
 use super::assets::Assets;
+use super::export::{Export, Exports, Format};
 use super::head::MAX_BODY;
 use super::health::Health;
 use super::query::{self, BadRequest};
@@ -18,9 +19,11 @@ use super::reply::Reply;
 use super::server::Counters;
 use super::token::Throttle;
 use super::view::{BaselineStarted, CaptureAnswer, MlAnswer, Moment, Statistics};
+use super::view_interfaces::InterfacesAnswer;
 use super::view_lists::{AlertsAnswer, DevicesAnswer, FlowsAnswer};
 use super::{Config, Parts, metrics};
 use crate::alert::AlertId;
+use crate::capture;
 use crate::control::{AlertPage, ArchiveError, CommandRefused, Status};
 use crate::sys::Resources;
 use crate::sys::clock::{self, Stopwatch};
@@ -32,6 +35,7 @@ pub(super) struct Router {
     assets: Assets,
     throttle: Throttle,
     health: Health,
+    exports: Exports,
     counters: Arc<Counters>,
     clock: Stopwatch,
 }
@@ -47,26 +51,41 @@ enum Route<'a> {
     Devices,
     Capture,
     Ml,
+    Interfaces,
+    Export(Format),
     StartBaseline,
     Health,
     Metrics,
 }
 
+/// The paths that stand as they are. Besides these there are the files of `assets`, and [`ALERT`].
+const FIXED: [(&str, Route<'static>); 12] = [
+    ("/api/statistics", Route::Statistics),
+    ("/api/alerts", Route::Alerts),
+    ("/api/flows", Route::Flows),
+    ("/api/devices", Route::Devices),
+    ("/api/interfaces", Route::Interfaces),
+    ("/api/export/alerts.jsonl", Route::Export(Format::Lines)),
+    ("/api/export/alerts.csv", Route::Export(Format::Csv)),
+    ("/api/capture/status", Route::Capture),
+    ("/api/ml/status", Route::Ml),
+    ("/api/ml/baseline/start", Route::StartBaseline),
+    ("/healthz", Route::Health),
+    ("/metrics", Route::Metrics),
+];
+
+/// What stands before an alert's id.
+const ALERT: &str = "/api/alerts/";
+
 impl<'a> Route<'a> {
     fn find(path: &'a str, assets: &Assets) -> Option<Self> {
-        Some(match path {
-            "/api/statistics" => Self::Statistics,
-            "/api/alerts" => Self::Alerts,
-            "/api/flows" => Self::Flows,
-            "/api/devices" => Self::Devices,
-            "/api/capture/status" => Self::Capture,
-            "/api/ml/status" => Self::Ml,
-            "/api/ml/baseline/start" => Self::StartBaseline,
-            "/healthz" => Self::Health,
-            "/metrics" => Self::Metrics,
-            _ if assets.contains(path) => Self::Asset,
-            _ => Self::Alert(path.strip_prefix("/api/alerts/").filter(|id| !id.contains('/'))?),
-        })
+        if let Some(&(_, route)) = FIXED.iter().find(|(fixed, _)| *fixed == path) {
+            return Some(route);
+        }
+        if assets.contains(path) {
+            return Some(Self::Asset);
+        }
+        path.strip_prefix(ALERT).filter(|id| !id.contains('/')).map(Self::Alert)
     }
 
     /// The methods, as `Allow` names them.
@@ -79,13 +98,24 @@ impl<'a> Route<'a> {
 }
 
 impl Router {
-    pub(super) fn new(config: &Config, parts: Parts, counters: Arc<Counters>) -> Self {
+    /// Every path with its methods, as the description of the API must name them.
+    #[cfg(test)]
+    pub(super) fn routes() -> Vec<(String, &'static str)> {
+        use super::assets::{DESCRIPTION, FILES};
+        let files = FILES.into_iter().chain([DESCRIPTION]).map(|(path, ..)| (path, Route::Asset));
+        let all = FIXED.into_iter().chain(files).map(|(path, route)| (path.to_owned(), route.methods()));
+        all.chain([(format!("{ALERT}{{id}}"), Route::Alert("").methods())]).collect()
+    }
+
+    /// `stop` is set when the server ends.
+    pub(super) fn new(config: &Config, parts: Parts, counters: Arc<Counters>, stop: Arc<AtomicBool>) -> Self {
         Self {
             parts,
             allowed_hosts: RwLock::new(lowercase(&config.allowed_hosts)),
             assets: Assets::new(),
             throttle: Throttle::default(),
             health: Health::default(),
+            exports: Exports::new(stop),
             counters,
             clock: Stopwatch::start(),
         }
@@ -140,6 +170,7 @@ impl Router {
         let meter = status.meter.as_deref();
         match route {
             Route::Alerts => return self.alerts(query),
+            Route::Export(format) => return self.export(format, query, request),
             Route::Flows => {
                 let limit = query::limit(query, FlowsAnswer::MAX_LIMIT).map_err(|bad| refused(&bad))?;
                 return Ok(Reply::json(200, &FlowsAnswer::new(meter, limit)));
@@ -159,6 +190,7 @@ impl Router {
             Route::Alert(id) => return self.alert(id),
             Route::Capture => Reply::json(200, &CaptureAnswer::new(&status)),
             Route::Ml => Reply::json(200, &MlAnswer::new(status.judge.as_deref())),
+            Route::Interfaces => return interfaces(),
             Route::Health => self.healthz(&status),
             Route::Metrics => metrics::reply(&status, self.moment(), header(request, "Accept")),
             Route::Asset => {
@@ -166,7 +198,7 @@ impl Router {
                     (header(request, "Accept-Encoding"), header(request, "If-None-Match"));
                 return self.assets.reply(path, accepted, known).ok_or_else(|| not_allowed(route));
             }
-            Route::Alerts | Route::Flows | Route::Devices | Route::StartBaseline => {
+            Route::Alerts | Route::Export(_) | Route::Flows | Route::Devices | Route::StartBaseline => {
                 return Err(not_allowed(route));
             }
         })
@@ -191,6 +223,22 @@ impl Router {
             .map(|id| id.to_string())
             .or_else(|| alerts.last().filter(|_| full).map(|last| last.id.clone()));
         Ok(Reply::json(200, &AlertsAnswer { alerts, complete: unsearched.is_none(), next_before }))
+    }
+
+    fn export(&self, format: Format, query: &str, request: &Request) -> Result<Reply, Reply> {
+        let wanted = query::export(query).map_err(|bad| refused(&bad))?;
+        // tiny_http would hold the whole of it in memory for a client that does not know chunks.
+        if *request.http_version() < (1, 1) {
+            return Err(Reply::problem(505, "an export is streamed, which needs HTTP/1.1"));
+        }
+        let Some(place) = self.exports.take() else {
+            let busy = Reply::problem(503, "another export is under way; try again when it has ended");
+            return Err(busy.with("Retry-After", "5"));
+        };
+        let archive = Arc::clone(&self.parts.archive);
+        let export = Export::begin(archive, &wanted, format, place).map_err(|error| unreadable(&error))?;
+        let reply = Reply::stream(format.content_type(), export).with("Cache-Control", "no-store");
+        Ok(reply.with("Content-Disposition", format.disposition()))
     }
 
     fn alert(&self, id: &str) -> Result<Reply, Reply> {
@@ -308,6 +356,14 @@ fn refused(bad: &BadRequest) -> Reply {
 fn unreadable(error: &ArchiveError) -> Reply {
     tracing::warn!(%error, cause = ?error.0, "a request for alerts failed");
     Reply::problem(500, "the alerts cannot be read; the log says why")
+}
+
+fn interfaces() -> Result<Reply, Reply> {
+    let found = capture::interfaces().map_err(|error| {
+        tracing::warn!(%error, "a request for the interfaces failed");
+        Reply::problem(500, "the interfaces cannot be listed; the log says why")
+    })?;
+    Ok(Reply::json(200, &InterfacesAnswer::new(found)))
 }
 
 /// The body of a write, which is JSON or nothing.

@@ -149,7 +149,7 @@ impl Server {
         let (seat, finished) = sync_channel(1);
         let stop = Arc::new(AtomicBool::new(false));
         let board = Arc::clone(&parts.board);
-        let router = Arc::new(Router::new(config, parts, Arc::clone(&counters)));
+        let router = Arc::new(Router::new(config, parts, Arc::clone(&counters), Arc::clone(&stop)));
         let service = Service::open(&router, &events, &stop)?;
         let gate = Arc::new(Gate {
             limits,
@@ -365,7 +365,7 @@ fn work(http: &tiny_http::Server, router: &Router) {
         });
         counters.requests.fetch_add(1, Ordering::Relaxed);
         // The client may have gone; a panic of the library ends this request and not the worker.
-        drop(catch_unwind(AssertUnwindSafe(|| request.respond(reply.into_response()))));
+        drop(catch_unwind(AssertUnwindSafe(|| reply.send(request))));
     }
 }
 

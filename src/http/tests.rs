@@ -1,6 +1,8 @@
 //! The server as its clients meet it, over real connections on the loopback interface.
 
-mod fixture;
+mod exports;
+pub(in crate::http) mod fixture;
+mod openapi;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -13,17 +15,19 @@ use crate::control::{Board, CaptureState, MqttState, MqttStatus};
 use crate::time::Span;
 use fixture::{Answer, Bench, GIVES_UP, NOW, PANICS, alerts, config, judge, meter, store};
 
-const READS: [(&str, &str); 14] = [
+const READS: [(&str, &str); 16] = [
     ("/", "text/html; charset=utf-8"),
     ("/style.css", "text/css; charset=utf-8"),
     ("/page.js", "text/javascript; charset=utf-8"),
     ("/icon.svg", "image/svg+xml"),
+    ("/openapi.json", "application/json"),
     ("/api/statistics", "application/json"),
     ("/api/alerts", "application/json"),
     ("/api/alerts?limit=2&severity=low&open=true", "application/json"),
     ("/api/flows", "application/json"),
     ("/api/flows?limit=3", "application/json"),
     ("/api/devices", "application/json"),
+    ("/api/interfaces", "application/json"),
     ("/api/capture/status", "application/json"),
     ("/api/ml/status", "application/json"),
     ("/healthz", "text/plain; charset=utf-8"),
@@ -63,6 +67,7 @@ fn paths_and_methods_that_are_not_there_are_told_so() {
         ("PUT", "/api/ml/baseline/start", "POST"),
         ("GET", "/api/ml/baseline/start", "POST"),
         ("BREW", "/", "GET, HEAD"),
+        ("DELETE", "/api/export/alerts.csv", "GET, HEAD"),
     ] {
         let answer = bench.ask(&format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         assert_eq!((answer.status, answer.header("Allow")), (405, Some(allow)), "{method} {path}");
@@ -157,6 +162,17 @@ fn lists_of_flows_and_devices_are_cut_at_their_limit() {
 }
 
 #[test]
+fn interfaces_are_listed_with_the_choice_among_them() {
+    let answer = Bench::new().json("/api/interfaces");
+    let interfaces = answer["interfaces"].as_array().unwrap();
+    let local = interfaces.iter().find(|i| i["addresses"].as_array().unwrap().contains(&"127.0.0.1".into()));
+    assert_eq!(local.unwrap()["medium"], "loopback");
+    if let Some(name) = answer["auto"]["name"].as_str() {
+        assert!(interfaces.iter().any(|i| i["name"] == name && i["medium"] != "loopback"));
+    }
+}
+
+#[test]
 fn parameters_that_are_not_understood_are_refused_by_name() {
     let bench = Bench::new();
     for (path, name) in [
@@ -166,6 +182,8 @@ fn parameters_that_are_not_understood_are_refused_by_name() {
         ("/api/flows?limit=257", "limit"),
         ("/api/devices?since=now", "since"),
         ("/healthz?verbose", "verbose"),
+        ("/api/interfaces?up=true", "up"),
+        ("/api/export/alerts.csv?before=000000000000000000000000", "before"),
     ] {
         let answer = bench.get(path);
         assert_eq!(answer.status, 400, "{path}");
@@ -362,7 +380,7 @@ fn security_headers_are_on_everything() {
 #[test]
 fn assets_come_compressed_and_once() {
     let bench = Bench::new();
-    for (path, ..) in &READS[..4] {
+    for (path, ..) in &READS[..5] {
         let ask = |lines: &str| bench.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n"));
         let plain = ask("");
         let zipped = ask("Accept-Encoding: br, gzip\r\n");

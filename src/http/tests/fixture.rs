@@ -170,6 +170,26 @@ impl Answer {
         Self { status, headers: lines.map(header).collect(), body: bytes.split_off(end + 4) }
     }
 
+    /// The body of a stream, and whether its end came.
+    pub(crate) fn unchunked(&self) -> (Vec<u8>, bool) {
+        assert_eq!(
+            (self.header("Transfer-Encoding"), self.header("Content-Length")),
+            (Some("chunked"), None)
+        );
+        let (mut rest, mut whole) = (&self.body[..], Vec::new());
+        while let Some(end) = rest.windows(2).position(|w| w == b"\r\n") {
+            let length = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap(), 16).unwrap();
+            let chunk = &rest[end + 2..];
+            if length == 0 {
+                assert_eq!(chunk, b"\r\n");
+                return (whole, true);
+            }
+            whole.extend_from_slice(&chunk[..length]);
+            rest = chunk[length..].strip_prefix(b"\r\n").unwrap();
+        }
+        (whole, false)
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -198,6 +218,12 @@ impl Archive {
 /// The `since` for which the archive searches in vain and gives up.
 pub(crate) const GIVES_UP: Timestamp = Timestamp::from_nanos(1_000_000_000);
 
+/// The `since` for which there is always one more page of alerts.
+pub(crate) const ENDLESS: Timestamp = Timestamp::from_nanos(2_000_000_000);
+
+/// The `since` for which the second page cannot be read.
+pub(crate) const BREAKS: Timestamp = Timestamp::from_nanos(3_000_000_000);
+
 /// The id at which the archive panics.
 pub(crate) const PANICS: &str = "ffffffffffffffffffffffff";
 
@@ -206,9 +232,17 @@ impl AlertArchive for Archive {
         if query.since == Some(Timestamp::EPOCH) {
             return Err(ArchiveError(Archive::FAILS.into()));
         }
-        if query.since == Some(GIVES_UP) {
-            let unsearched = Some(AlertId::new(NOW, 1));
-            return Ok(AlertPage { alerts: Vec::new(), unsearched });
+        let unsearched = Some(AlertId::new(NOW, 1));
+        match query.since {
+            Some(GIVES_UP) if query.before.is_none() => {
+                return Ok(AlertPage { alerts: Vec::new(), unsearched });
+            }
+            Some(ENDLESS) => return Ok(AlertPage { alerts: self.0.clone(), unsearched }),
+            Some(BREAKS) if query.before.is_none() => {
+                return Ok(AlertPage { alerts: self.0.clone(), unsearched });
+            }
+            Some(BREAKS) => return Err(ArchiveError(Archive::FAILS.into())),
+            _ => {}
         }
         let before = query.before.map(|id| id.to_string());
         let matches = |a: &&AlertRecord| {

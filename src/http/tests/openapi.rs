@@ -1,0 +1,204 @@
+//! The description of the API against the routes that there are and what they answer.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::fixture::{Answer, Bench, alerts};
+use crate::alert::Severity;
+use crate::behaviour::Kind;
+use crate::http::assets::DESCRIPTION;
+use crate::http::export::COLUMNS;
+use crate::http::router::Router;
+
+fn description() -> Value {
+    serde_json::from_slice(DESCRIPTION.2).unwrap()
+}
+
+/// What a node names by `$ref`, or the node itself.
+fn resolved<'a>(document: &'a Value, node: &'a Value) -> &'a Value {
+    node["$ref"].as_str().map_or(node, |name| {
+        document.pointer(name.strip_prefix('#').unwrap()).unwrap_or_else(|| panic!("{name} is nowhere"))
+    })
+}
+
+fn is_of(value: &Value, kind: &str) -> bool {
+    match kind {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "string" => value.is_string(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("{other} is no type"),
+    }
+}
+
+/// What is wrong with a value. Stricter than JSON Schema: a field that is not described is wrong.
+fn fault(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<String> {
+    let schema = resolved(document, schema);
+    if let Some(choices) = schema["oneOf"].as_array() {
+        let faults: Vec<String> =
+            choices.iter().filter_map(|choice| fault(document, choice, value, at)).collect();
+        return (faults.len() + 1 != choices.len()).then(|| format!("{at} is not one of: {faults:?}"));
+    }
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::String(kind) => vec![kind],
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        _ => panic!("{at} is described without a type"),
+    };
+    if !kinds.iter().any(|kind| is_of(value, kind)) {
+        return Some(format!("{at} is {value} and no {kinds:?}"));
+    }
+    let vocabulary = schema["enum"].as_array();
+    if vocabulary.is_some_and(|words| !words.contains(value)) {
+        return Some(format!("{at} is {value}, which is no word for it"));
+    }
+    let bound = |name: &str| schema[name].as_f64();
+    let outside = value.as_f64().is_some_and(|number| {
+        bound("minimum").is_some_and(|least| number < least)
+            || bound("maximum").is_some_and(|most| number > most)
+    });
+    if outside || schema.get("const").is_some_and(|only| only != value) {
+        return Some(format!("{at} is {value}, which is out of range"));
+    }
+    match value {
+        Value::Array(items) => {
+            items.iter().find_map(|item| fault(document, &schema["items"], item, &format!("{at}[]")))
+        }
+        Value::Object(fields)
+            if schema.get("properties").is_some() || schema.get("additionalProperties").is_some() =>
+        {
+            let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let missing =
+                required.filter(|name| !fields.contains_key(*name)).map(|n| format!("{at}.{n} is missing"));
+            let wrong = fields.iter().filter_map(|(name, value)| {
+                let at = format!("{at}.{name}");
+                let described = schema["properties"].get(name).or_else(|| schema.get("additionalProperties"));
+                described.map_or_else(
+                    || Some(format!("{at} is not described")),
+                    |s| fault(document, s, value, &at),
+                )
+            });
+            missing.chain(wrong).next()
+        }
+        _ => None,
+    }
+}
+
+/// Checks an answer against what the description says of its path, method and status.
+#[track_caller]
+fn check(document: &Value, path: &str, method: &str, answer: &Answer) {
+    let at = format!("{method} {path} {}", answer.status);
+    let responses = &document["paths"][path][method]["responses"];
+    let response =
+        responses.get(answer.status.to_string()).unwrap_or_else(|| panic!("{at} is not described"));
+    let response = resolved(document, response);
+    let kind = answer.header("Content-Type").unwrap().split(';').next().unwrap();
+    let content = response["content"].get(kind).unwrap_or_else(|| panic!("{at}: {kind} is not described"));
+    for (name, header) in response["headers"].as_object().into_iter().flatten() {
+        assert!(header["required"] != true || answer.header(name).is_some(), "{at} has no {name}");
+    }
+    let value = if kind.ends_with("json") {
+        serde_json::from_slice(&answer.body).unwrap()
+    } else {
+        Value::String(String::from_utf8_lossy(&answer.body).into_owned())
+    };
+    assert_eq!(fault(document, &content["schema"], &value, &at), None);
+}
+
+#[test]
+fn every_route_is_described_and_nothing_else() {
+    let document = description();
+    let mut described = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            described.insert(format!("{} {path}", method.to_uppercase()));
+        }
+    }
+    // The description says once that each GET answers HEAD.
+    let routed = Router::routes().into_iter().flat_map(|(path, methods)| {
+        let methods = methods.split(", ").filter(|method| *method != "HEAD");
+        methods.map(|method| format!("{method} {path}")).collect::<Vec<_>>()
+    });
+    assert_eq!(described, routed.collect());
+}
+
+#[test]
+fn every_answer_is_as_described() {
+    let document = description();
+    let id = &alerts()[0].id;
+    for bench in [Bench::new(), Bench::silent()] {
+        for (path, _) in Router::routes().iter().filter(|(_, methods)| methods.starts_with("GET")) {
+            check(&document, path, "get", &bench.get(&path.replace("{id}", id)));
+            if !document["paths"][path]["get"]["tags"].as_array().unwrap().contains(&"page".into()) {
+                check(
+                    &document,
+                    path,
+                    "get",
+                    &bench.get(&format!("{}?colour=red", path.replace("{id}", id))),
+                );
+            }
+        }
+        check(&document, "/api/alerts/{id}", "get", &bench.get("/api/alerts/000000000000000000000000"));
+    }
+}
+
+#[test]
+fn a_write_answers_as_described() {
+    let document = description();
+    let mut bench = Bench::new();
+    let obeyed = bench.obey();
+    let bearer = bench.bearer();
+    let path = "/api/ml/baseline/start";
+    let elsewhere = format!("{bearer}Origin: http://evil.example\r\n");
+    for (lines, body, status) in [
+        ("", "", 401),
+        (&bearer, "", 202),
+        (&bearer, "{\"duration_seconds\": 600}", 202),
+        (&bearer, "{\"duration_seconds\": 5}", 422),
+        (&bearer, "[]", 400),
+        (&bearer.replace("json", "xml"), "{}", 415),
+        (&elsewhere, "", 403),
+    ] {
+        let answer = bench.start_baseline(lines, body);
+        assert_eq!(answer.status, status);
+        check(&document, path, "post", &answer);
+    }
+    drop(bench);
+    assert_eq!(obeyed.join().unwrap().len(), 2);
+}
+
+#[test]
+fn vocabularies_are_those_of_the_program() {
+    let document = description();
+    let words = |name: &str| document["components"]["schemas"][name]["enum"].clone();
+    assert_eq!(words("Kind"), serde_json::json!(Kind::ALL.map(Kind::word)));
+    assert_eq!(words("Severity"), serde_json::json!(Severity::ALL.map(Severity::word)));
+    let table = &document["paths"]["/api/export/alerts.csv"]["get"]["description"];
+    assert!(table.as_str().unwrap().contains(&format!(": {}. ", COLUMNS.join(", "))));
+}
+
+#[test]
+fn the_check_finds_what_is_wrong() {
+    let document = description();
+    let schema = serde_json::json!({"$ref": "#/components/schemas/Alerts"});
+    let good = serde_json::json!({"alerts": alerts(), "complete": true, "next_before": null});
+    assert_eq!(fault(&document, &schema, &good, ""), None);
+    for (pointer, bad) in [
+        ("/complete", serde_json::json!(1)),
+        ("/next_before", serde_json::json!(7)),
+        ("/alerts/0/kind", serde_json::json!("sorcery")),
+        ("/alerts/0/score", serde_json::json!(1.5)),
+        ("/alerts/0/subject", serde_json::json!({"mac": null})),
+        ("/alerts/0/evidence/pcap", serde_json::json!([])),
+    ] {
+        let mut value = good.clone();
+        *value.pointer_mut(pointer).unwrap() = bad;
+        assert!(fault(&document, &schema, &value, "").is_some(), "{pointer}");
+    }
+    let mut more = good;
+    more["alerts"][0]["colour"] = "red".into();
+    assert!(fault(&document, &schema, &more, "").unwrap().contains("colour"));
+}
