@@ -59,14 +59,13 @@ host_tools() {
 
 # An apt of our own beside the system's: the machine's Debian mirrors, read for three architectures.
 private_apt() {
-    export APT_CONFIG="$APT/apt.conf"
-    [ ! -e "$APT/ready" ] || return 0
+    [ ! -e "$APT/ready" ] || { export APT_CONFIG="$APT/apt.conf"; return 0; }
     say "reading the package lists of amd64, arm64 and armhf"
     rm -rf "$APT"
     mkdir -p "$APT/lists/partial" "$APT/archives/partial"
     : >"$APT/status"
     # shellcheck disable=SC2016
-    APT_CONFIG=/dev/null apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
+    apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
         awk -v by=/usr/share/keyrings/debian-archive-keyring.gpg \
             '$2 ~ /^bookworm(-updates|-security)?$/ && $3 == "main" {
                 print "deb [signed-by=" by "] " $1, $2, $3; print "deb-src [signed-by=" by "] " $1, $2, $3 }' |
@@ -81,6 +80,7 @@ Dir::Etc::sourcelist "$APT/sources.list";
 Dir::Etc::sourceparts "/dev/null";
 APT::Architectures { "amd64"; "arm64"; "armhf"; };
 CONF
+    export APT_CONFIG="$APT/apt.conf"
     if ! apt-get update -q >&2; then
         # Mirrors publish the same suite by its status too, and one of the two names can lag behind.
         say "trying again with the security suite's other name"
@@ -100,7 +100,7 @@ rust() {
     libraries=$(apt-cache depends --recurse --important rustc-web:amd64 2>/dev/null |
         grep -Eo 'lib(std-rust-web-[0-9.]+|llvm[0-9.]+)$' | sort -u | sed 's/$/:amd64/')
     [ -n "$libraries" ] || fail "rustc-web is not in the package lists: delete $APT and try again"
-    say "fetching Debian's rustc-web for three architectures (200 MB)"
+    say "fetching Debian's rustc-web for three architectures (160 MB)"
     # shellcheck disable=SC2086
     (cd "$RUST.part/debs" && apt-get download -q rustc-web:amd64 $libraries libstd-rust-web-dev:amd64 \
         libstd-rust-web-dev:arm64 libstd-rust-web-dev:armhf >&2) ||
@@ -134,6 +134,8 @@ pcap() {
         make libpcap.a
         cp libpcap.a VERSION ..
     ) >"$log" 2>&1 || fail "libpcap did not build, its last words ($log): $(tail -n 3 "$log")"
+    ! $TRIPLE-nm "$PCAP.part/libpcap.a" 2>/dev/null | grep -q gettimeofday64 ||
+        fail "libpcap was built with 64-bit time flags, which Rust's libc here has not: unset CFLAGS and CPPFLAGS, then try again"
     rm -rf "$PCAP.part"/libpcap-*/ "$PCAP.part"/libpcap_*
     mv "$PCAP.part" "$PCAP"
 }
