@@ -1,5 +1,5 @@
 # Every target installs what it is missing, on Debian and its kin: as root or with sudo.
-.PHONY: run demo check test bench deb need-rust need-pcap need-test-tools need-deb-tools
+.PHONY: run demo check test bench deb cross need-rust need-pcap need-test-tools need-deb-tools
 
 APT := $(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get
 BIN := target/release/tapguard
@@ -31,6 +31,11 @@ bench: need-rust need-pcap
 deb: $(BIN) need-deb-tools
 	$(BIN) generate target/generated
 	cargo deb --no-build
+
+# One static file for an ARM target, in target/cross/TARGET/release; on Debian 12, without Docker:
+# make cross TARGET=aarch64-unknown-linux-gnu, or armv7-unknown-linux-gnueabihf
+cross: need-rust
+	packaging/cross.sh $(TARGET)
 
 $(BIN): need-rust need-pcap
 	cargo build --release
