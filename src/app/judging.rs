@@ -103,9 +103,12 @@ impl JudgeLoop {
     fn keep(&self, verdict: Verdicts) {
         let kept = match verdict {
             Verdicts::Alert(alert) => {
-                let record = AlertRecord::from(alert.as_ref());
-                tracing::info!(event = record.event, severity = record.severity, "{}", record.title);
-                self.store.save_alert(record)
+                let kept = self.store.save_alert(AlertRecord::from(alert.as_ref()));
+                if kept.is_ok() {
+                    let (event, severity) = (alert.event.word(), alert.severity.word());
+                    tracing::info!(event, severity, "{}", alert.title);
+                }
+                kept
             }
             Verdicts::Baseline(bytes) => self.store.save_snapshot(SnapshotName::Baseline, bytes),
             // An empty snapshot restores as no model.

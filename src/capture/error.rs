@@ -93,10 +93,4 @@ impl CaptureError {
             _ => false,
         }
     }
-
-    /// Whether the same may work later without anyone changing the configuration: wait and open again.
-    #[must_use]
-    pub const fn is_passing(&self) -> bool {
-        matches!(self, Self::InterfaceDown { .. } | Self::InterfaceVanished { .. } | Self::Interface { .. })
-    }
 }

@@ -42,12 +42,6 @@ impl Mac {
         self.0[0] & 1 == 1
     }
 
-    /// The locally administered bit: a randomised or configured address, so no vendor can be told from it.
-    #[must_use]
-    pub const fn is_local(self) -> bool {
-        self.0[0] & 2 == 2
-    }
-
     /// No address at all.
     #[must_use]
     pub fn is_zero(self) -> bool {
