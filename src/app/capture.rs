@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 
 use super::status::{self, Readings};
 use crate::capture::{CaptureError, Next, Source, Tap, TapState};
-use crate::control::{BaselinePhase, Board, CaptureState, CaptureStatus, SourceKind};
+use crate::control::{BaselinePhase, Board, CaptureCommand, CaptureState, CaptureStatus, SourceKind};
 use crate::demo::Paced;
 use crate::pipeline::{Meter, MeterConfig, Observation};
 use crate::sys::clock::Stopwatch;
@@ -60,6 +60,7 @@ pub(super) struct CaptureLoop {
     pub(super) input: Input,
     pub(super) meter: Meter,
     pub(super) config: MeterConfig,
+    pub(super) commands: Receiver<CaptureCommand>,
     pub(super) board: Arc<Board>,
     pub(super) observations: SyncSender<Observation>,
     pub(super) stop: Arc<AtomicBool>,

@@ -158,6 +158,7 @@ fn start(
         input,
         meter,
         config: config.meter,
+        commands: asked.capture,
         board: Arc::clone(&board),
         observations: sender,
         stop: Arc::clone(&stop_capture),
@@ -165,7 +166,7 @@ fn start(
     let judging = JudgeLoop {
         judge,
         observations,
-        commands: asked,
+        commands: asked.judge,
         store: store.clone(),
         board: Arc::clone(&board),
         replaced,

@@ -273,11 +273,7 @@ impl Router {
                 let duration_seconds = duration.map(|span| span.as_secs());
                 Ok(Reply::json(202, &BaselineStarted { phase: "learning", duration_seconds }))
             }
-            Err(error @ CommandRefused::Busy) => {
-                Err(Reply::problem(503, &error.to_string()).with("Retry-After", "5"))
-            }
-            Err(error @ CommandRefused::Stopping) => Err(Reply::problem(503, &error.to_string())),
-            Err(error @ CommandRefused::NoAnswer(_)) => Err(Reply::problem(504, &error.to_string())),
+            Err(error) => Err(not_done(&error)),
         }
     }
 
@@ -350,6 +346,16 @@ fn not_allowed(route: Route<'_>) -> Reply {
 fn refused(bad: &BadRequest) -> Reply {
     let status = if matches!(bad, BadRequest::Duration) { 422 } else { 400 };
     Reply::problem(status, &bad.to_string())
+}
+
+fn not_done(error: &CommandRefused) -> Reply {
+    let why = error.to_string();
+    match error {
+        CommandRefused::Busy => Reply::problem(503, &why).with("Retry-After", "5"),
+        CommandRefused::Stopping => Reply::problem(503, &why),
+        CommandRefused::NoAnswer(_) => Reply::problem(504, &why),
+        CommandRefused::Impossible(_) => Reply::problem(409, &why),
+    }
 }
 
 /// The reason goes to the log: it names files, which are nobody's business outside.

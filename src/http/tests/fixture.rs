@@ -55,7 +55,7 @@ impl Bench {
         let (queue, commands) = CommandQueue::new();
         let parts = parts(&board, queue, &token);
         let server = Server::start_within(config, parts, limits).unwrap();
-        Self { server, board, token, commands: Some(commands) }
+        Self { server, board, token, commands: Some(commands.judge) }
     }
 
     /// Another server beside this one.
