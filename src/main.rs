@@ -106,7 +106,7 @@ fn check_config(args: &cli::CheckConfig) -> Result<(), AppError> {
     let mut out = io::stdout().lock();
     if args.keys {
         for known in key::KEYS {
-            writeln!(out, "{}\n    {} Takes {}.", known.path, known.meaning, known.takes)
+            writeln!(out, "{}\n    {} Takes {}.", known.path, known.meaning, known.kind)
                 .map_err(AppError::Output)?;
         }
         return Ok(());

@@ -1,7 +1,7 @@
 //! The configuration: a TOML file, `conf.d` beside it, the environment and the command line, put together by the
 //! `config` crate, checked once, and handed out as each component's own settings.
 //!
-//! Later layers win: defaults, the file, `conf.d/*.toml` by name, `TAPGUARD_SECTION__KEY`, flags. An unknown key or
+//! Later layers win: defaults, the file, `conf.d/*.toml` by name, what was set remotely, `TAPGUARD_SECTION__KEY`, flags. An unknown key or
 //! a value out of range is refused with its place; nothing is guessed.
 
 mod check;
@@ -39,9 +39,14 @@ pub struct Config {
     pub http: http::Config,
     /// What is logged.
     pub log: LogLevel,
-    /// The values that somebody set, as text by key.
-    written: BTreeMap<&'static str, String>,
+    written: Written,
 }
+
+/// The values that somebody set, as text by key, and where each stands.
+pub(crate) type Written = BTreeMap<&'static str, (String, Origin)>;
+
+/// What was set remotely: text by key.
+pub type Overlay = BTreeMap<String, String>;
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +75,8 @@ pub struct Inputs {
     pub environment: Vec<(String, String)>,
     /// Settings by flags, as path and value.
     pub overrides: Vec<(String, String)>,
+    /// What was set remotely.
+    pub overlay: Overlay,
 }
 
 /// Names the directory of a service's credentials (systemd.exec(5)).
@@ -78,6 +85,7 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// The layers as read, which know where each value stands.
 pub(crate) struct Layers {
     files: Vec<Layer>,
+    overlay: Overlay,
     environment: Vec<(String, String)>,
     overrides: Vec<(String, String)>,
     /// Where a service manager put secrets for us.
@@ -102,11 +110,29 @@ impl Config {
     /// not; secrets are compared by the names of their files.
     #[must_use]
     pub fn changed(&self, other: &Self) -> Vec<&'static str> {
-        let differs = |path: &&str| self.written.get(path) != other.written.get(path);
+        let differs = |path: &&str| self.value(path) != other.value(path);
         let mut paths: Vec<_> = key::KEYS.iter().map(|k| k.path).filter(differs).collect();
         paths.sort_unstable();
         paths
     }
+
+    /// The text of a value that somebody set.
+    #[must_use]
+    pub fn value(&self, path: &str) -> Option<&str> {
+        self.written.get(path).map(|(text, _)| text.as_str())
+    }
+
+    /// Where the value of a key comes from.
+    #[must_use]
+    pub fn origin(&self, path: &str) -> &Origin {
+        self.written.get(path).map_or(&Origin::Default, |(_, origin)| origin)
+    }
+}
+
+/// What is wrong with a key that is not in the table, and which one may be meant.
+#[must_use]
+pub fn unknown(key: &str) -> String {
+    format!("unknown key {key}{}", error::hint(key))
 }
 
 impl Layers {
@@ -124,6 +150,9 @@ impl Layers {
                 return Err(ConfigError::UnknownVariable { name: name.clone() });
             }
         }
+        if let Some(path) = inputs.overlay.keys().find(|path| key::find(path).is_none()) {
+            return Err(ConfigError::Unknown { origin: Origin::Remote, key: path.clone() });
+        }
         for (path, _) in &inputs.overrides {
             if key::find(path).is_none() {
                 return Err(ConfigError::Unknown { origin: Origin::CommandLine, key: path.clone() });
@@ -131,14 +160,20 @@ impl Layers {
         }
         let find = |name: &str| inputs.environment.iter().find(|(n, _)| n == name).map(|(_, v)| v);
         let credentials = find(CREDENTIALS).filter(|v| !v.is_empty()).map(PathBuf::from);
-        Ok(Self { files, environment, overrides: inputs.overrides.clone(), credentials })
+        let (overlay, overrides) = (inputs.overlay.clone(), inputs.overrides.clone());
+        Ok(Self { files, overlay, environment, overrides, credentials })
     }
 
-    fn merge(&self) -> Result<(Raw, BTreeMap<&'static str, String>), ConfigError> {
+    fn merge(&self) -> Result<(Raw, Written), ConfigError> {
         let mut builder = config::Config::builder();
         for file in &self.files {
             builder = builder.add_source(config::File::from_str(&file.text, FileFormat::Toml));
         }
+        let mut overlay = config::Config::builder();
+        for (path, value) in &self.overlay {
+            overlay = overlay.set_override(path.as_str(), value.as_str()).map_err(ConfigError::Layers)?;
+        }
+        builder = builder.add_source(overlay.build().map_err(ConfigError::Layers)?);
         let environment = self.environment.iter().cloned().collect();
         builder = builder.add_source(
             config::Environment::with_prefix(key::PREFIX.trim_end_matches('_'))
@@ -150,7 +185,7 @@ impl Layers {
             builder = builder.set_override(path.as_str(), value.as_str()).map_err(ConfigError::Layers)?;
         }
         let merged = builder.build().map_err(ConfigError::Layers)?;
-        let text = |k: &key::Key| Some((k.path, merged.get_string(k.path).ok()?));
+        let text = |k: &key::Key| Some((k.path, (merged.get_string(k.path).ok()?, self.origin(k.path))));
         let written = key::KEYS.iter().filter_map(text).collect();
         let raw = merged.try_deserialize().map_err(|error| self.explain(error))?;
         Ok((raw, written))
@@ -179,8 +214,8 @@ impl Layers {
             Some(found) => ConfigError::Value {
                 origin: self.origin(path),
                 key: found.path,
-                takes: found.takes,
-                value: value.to_string(),
+                takes: found.kind,
+                value: if found.secret { "what is given".to_owned() } else { value.to_string() },
             },
             None => ConfigError::Unknown { origin: self.origin(path), key: path.to_owned() },
         }
@@ -194,6 +229,9 @@ impl Layers {
         let variable = key::variable(path);
         if self.environment.iter().any(|(name, _)| *name == variable) {
             return Origin::Environment(variable);
+        }
+        if self.overlay.contains_key(path) {
+            return Origin::Remote;
         }
         let place = |f: &Layer| f.line(path).map(|line| Origin::File { path: f.path.clone(), line });
         self.files.iter().rev().find_map(place).unwrap_or(Origin::Default)
