@@ -12,10 +12,12 @@ pub struct Key {
     pub kind: SettingKind,
     /// The value where nobody sets one, as text; none where there is then none, or it depends on others.
     pub default: Option<&'static str>,
-    /// When a remote change takes effect.
+    /// When a change takes effect.
     pub effect: Effect,
     /// Never shown.
     pub secret: bool,
+    /// Not set remotely.
+    pub local: bool,
     /// What it does.
     pub meaning: &'static str,
 }
@@ -27,12 +29,16 @@ const fn key(
     effect: Effect,
     meaning: &'static str,
 ) -> Key {
-    Key { path, kind, default, effect, secret: false, meaning }
+    Key { path, kind, default, effect, secret: false, local: false, meaning }
 }
 
 impl Key {
     const fn secret(self) -> Self {
         Self { secret: true, ..self }
+    }
+
+    const fn local(self) -> Self {
+        Self { local: true, ..self }
     }
 }
 
@@ -67,7 +73,7 @@ const HOSTS: SettingKind = text(
 const PEM: SettingKind = some("a PEM file", None);
 const LEVELS_OF_LOG: SettingKind = SettingKind::Choice(&["error", "warn", "info", "debug", "trace"]);
 
-use Effect::{Capture, File, Learning, Now, Restart};
+use Effect::{Capture, Learning, Now, Restart};
 use SettingKind::Boolean;
 
 /// All settings, in the order of the documentation.
@@ -98,8 +104,8 @@ pub const KEYS: &[Key] = &[
         "Windows each tree is built from."),
     key("ml_models.isolation_forest.random_state", integer(0, i64::MAX, ""), Some("42"), Learning,
         "Seed of all chance in training."),
-    key("store.path", some("a directory", None), Some("/var/lib/tapguard"), File,
-        "Where baseline, devices and alerts are kept."),
+    key("store.path", some("a directory", None), Some("/var/lib/tapguard"), Restart,
+        "Where baseline, devices and alerts are kept.").local(),
     key("store.quota", integer(64 << 20, i64::MAX, "bytes"), Some("268435456"), Restart,
         "Bytes on disk that the store may use."),
     key("store.alert_retention_days", integer(1, 3_650, "days"), Some("90"), Restart,
@@ -114,7 +120,8 @@ pub const KEYS: &[Key] = &[
     key("mqtt.password", some("text", None), None, Now,
         "Password; password_file keeps it out of this file.").secret(),
     // Not remotely: whoever may set it could have any file's first line sent to a broker of his.
-    key("mqtt.password_file", some("a file", None), None, File, "File whose first line is the password."),
+    key("mqtt.password_file", some("a file", None), None, Now,
+        "File whose first line is the password.").local(),
     key("mqtt.tls", Boolean, Some("false"), Now, "Encrypt the connection and check the broker's certificate."),
     key("mqtt.ca_file", PEM, None, Now, "Authorities to trust instead of the system's."),
     key("mqtt.certificate_file", PEM, None, Now, "Our certificate, where the broker wants one."),

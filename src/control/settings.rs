@@ -316,7 +316,7 @@ pub struct SettingsAnswer {
     pub view: Arc<SettingsView>,
     /// What changes by it.
     pub changes: Vec<PlannedChange>,
-    /// Whether the capture is on trial: taken back when it does not come back.
+    /// Whether the capture is on trial, or would be: the change is taken back when it does not come back.
     pub on_trial: bool,
 }
 
