@@ -260,7 +260,7 @@ impl Router {
     fn healthz(&self, status: &Status) -> Reply {
         let complaints = self.complaints(status);
         if complaints.is_empty() {
-            return plain(200, "ok\n".to_owned());
+            return plain(200, format!("ok\n{}", Health::remark(status)));
         }
         plain(503, complaints.join("\n") + "\n")
     }
