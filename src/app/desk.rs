@@ -9,8 +9,8 @@ use tokio::sync::mpsc::error::TrySendError;
 
 use crate::config::key;
 use crate::control::{
-    CommandRefused, SettingsAnswer, SettingsChange, SettingsDesk, SettingsRefused, SettingsVersion, SettingsView,
-    Slot,
+    CommandRefused, SettingsAnswer, SettingsChange, SettingsDesk, SettingsRefused, SettingsVersion,
+    SettingsView, Slot,
 };
 use crate::store::{KeptVersion, Store};
 use crate::sys::one_line;

@@ -47,7 +47,9 @@ pub(super) fn merged(
                     Ok(())
                 }
                 (None, None) if key::is_section(path) => {
-                    overlay.retain(|key, _| !key.strip_prefix(path.as_str()).is_some_and(|r| r.starts_with('.')));
+                    overlay.retain(|key, _| {
+                        !key.strip_prefix(path.as_str()).is_some_and(|r| r.starts_with('.'))
+                    });
                     Ok(())
                 }
                 (None, Some(_)) if key::is_section(path) => {
@@ -81,7 +83,9 @@ pub(super) fn fixed(key: &Key, origin: &Origin) -> Option<String> {
     let path = key.path;
     match origin {
         _ if key.local => Some(format!("{path} is not set remotely, only in the file or the environment")),
-        Origin::Environment(name) => Some(format!("{path} is set by environment variable {name}, which wins")),
+        Origin::Environment(name) => {
+            Some(format!("{path} is set by environment variable {name}, which wins"))
+        }
         Origin::CommandLine => Some(format!("{path} is set by the command line, which wins")),
         Origin::Remote | Origin::File { .. } | Origin::Default => None,
     }

@@ -11,8 +11,8 @@ use super::trial::{Standing, Trial};
 use crate::config::key::{KEYS, Key};
 use crate::config::{Config, Inputs, Origin, Overlay};
 use crate::control::{
-    Author, Board, Effect, LastChange, Outcome, PlannedChange, Setting, SettingSource, SettingsAnswer, SettingsChange,
-    SettingsRefused, SettingsView, Slot, Wanted,
+    Author, Board, Effect, LastChange, Outcome, PlannedChange, Setting, SettingSource, SettingsAnswer,
+    SettingsChange, SettingsRefused, SettingsView, Slot, Wanted,
 };
 use crate::store::{KeptSettings, Store, StoreError};
 use crate::sys::{clock, one_line};
@@ -141,7 +141,8 @@ impl Settings {
             return Err(SettingsRefused::OnTrial);
         }
         let tag = &self.view().tag;
-        if change.if_match.as_ref().is_some_and(|tags| !tags.iter().any(|given| given == tag || given == "*")) {
+        if change.if_match.as_ref().is_some_and(|tags| !tags.iter().any(|given| given == tag || given == "*"))
+        {
             return Err(SettingsRefused::Stale);
         }
         let base = overlay(&self.kept);

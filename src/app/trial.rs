@@ -39,9 +39,10 @@ impl Trial {
     }
 
     fn look_after(&self, board: &Board, elapsed: Span) -> Standing {
-        let fresh = board.meter.latest().filter(|now| {
-            !self.before.as_ref().is_some_and(|before| Arc::ptr_eq(before, now))
-        });
+        let fresh = board
+            .meter
+            .latest()
+            .filter(|now| !self.before.as_ref().is_some_and(|before| Arc::ptr_eq(before, now)));
         let why = match fresh.map(|status| status.capture.state.clone()) {
             None => "it said nothing".to_owned(),
             Some(CaptureState::Ended) => return Standing::Failed("the capture has ended".to_owned()),
@@ -51,7 +52,10 @@ impl Trial {
         if elapsed < Self::PATIENCE {
             return Standing::Undecided;
         }
-        Standing::Failed(format!("the capture did not come back within {} s: {why}", Self::PATIENCE.as_secs()))
+        Standing::Failed(format!(
+            "the capture did not come back within {} s: {why}",
+            Self::PATIENCE.as_secs()
+        ))
     }
 }
 

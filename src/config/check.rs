@@ -11,11 +11,7 @@ use crate::pipeline::{JudgeConfig, MeterConfig};
 use crate::time::Span;
 use crate::{alert, baseline, capture, feature, http, model, mqtt, store};
 
-pub(super) fn check(
-    raw: &Raw,
-    written: Written,
-    layers: &Layers,
-) -> Result<Config, ConfigError> {
+pub(super) fn check(raw: &Raw, written: Written, layers: &Layers) -> Result<Config, ConfigError> {
     let checker = Checker(layers);
     let tap = checker.tap(raw)?;
     let learning = checker.baseline(&raw.detection)?;
@@ -106,8 +102,7 @@ impl Checker<'_> {
         let default = store::Config::default();
         let day = 86_400;
         let days = default.alert_retention.as_secs() / day;
-        let retention: u64 =
-            self.number("store.alert_retention_days", raw.alert_retention_days, days)?;
+        let retention: u64 = self.number("store.alert_retention_days", raw.alert_retention_days, days)?;
         Ok(store::Config {
             path: raw.path.as_ref().map_or(default.path, PathBuf::from),
             quota: self.number("store.quota", raw.quota, default.quota)?,
@@ -135,11 +130,7 @@ impl Checker<'_> {
             tls,
             prefix,
             tap: tap.to_owned(),
-            state_interval: self.seconds(
-                "mqtt.state_interval",
-                raw.state_interval,
-                Span::from_secs(60),
-            )?,
+            state_interval: self.seconds("mqtt.state_interval", raw.state_interval, Span::from_secs(60))?,
             discovery: raw.discovery.unwrap_or(true).then_some(discovery),
             learning,
             host,
@@ -243,21 +234,11 @@ impl Checker<'_> {
         }
     }
 
-    fn seconds(
-        &self,
-        path: &str,
-        value: Option<i64>,
-        default: Span,
-    ) -> Result<Span, ConfigError> {
+    fn seconds(&self, path: &str, value: Option<i64>, default: Span) -> Result<Span, ConfigError> {
         self.number(path, value, default.as_secs()).map(Span::from_secs)
     }
 
-    fn number<T: TryFrom<i64>>(
-        &self,
-        path: &str,
-        value: Option<i64>,
-        default: T,
-    ) -> Result<T, ConfigError> {
+    fn number<T: TryFrom<i64>>(&self, path: &str, value: Option<i64>, default: T) -> Result<T, ConfigError> {
         let Some(value) = value else { return Ok(default) };
         let within = takes(path, &SettingValue::Integer(value)).then(|| T::try_from(value).ok()).flatten();
         within.ok_or_else(|| self.0.bad(path, value))

@@ -66,10 +66,8 @@ const LEVELS: SettingKind = some(
     Some(r"^[^/+#\x00-\x1f\x7f-\x9f]([^+#\x00-\x1f\x7f-\x9f]*[^/+#\x00-\x1f\x7f-\x9f])?$"),
 );
 const NAME: SettingKind = some("1 to 32 letters, digits, _ and -", Some("^[A-Za-z0-9_-]{1,32}$"));
-const HOSTS: SettingKind = text(
-    "host names with commas between them",
-    Some("^ *[A-Za-z0-9._-]* *(, *[A-Za-z0-9._-]* *)*$"),
-);
+const HOSTS: SettingKind =
+    text("host names with commas between them", Some("^ *[A-Za-z0-9._-]* *(, *[A-Za-z0-9._-]* *)*$"));
 const PEM: SettingKind = some("a PEM file", None);
 const LEVELS_OF_LOG: SettingKind = SettingKind::Choice(&["error", "warn", "info", "debug", "trace"]);
 

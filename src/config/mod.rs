@@ -240,7 +240,12 @@ impl Layers {
 
 #[cfg(test)]
 mod tests {
+    use proptest::strategy::{Strategy, ValueTree};
+    use proptest::string::string_regex;
+    use proptest::test_runner::TestRunner;
+
     use super::*;
+    use crate::control::SettingKind;
     use crate::time::Span;
 
     fn inputs(text: &str) -> (tempfile::TempDir, Inputs) {
@@ -305,15 +310,25 @@ mod tests {
             .unwrap();
         let mqtt = |inputs: &Inputs| Config::load(inputs).ok().and_then(|c| c.mqtt).unwrap();
         assert_eq!((mqtt(&inputs).host.as_str(), mqtt(&inputs).port), ("third", 2));
+        let origin = |inputs: &Inputs, key: &str| Config::load(inputs).ok().unwrap().origin(key).to_string();
+        assert!(origin(&inputs, "mqtt.port").ends_with("conf.d/10.toml:3"));
+        inputs.overlay = Overlay::from([("mqtt.host".to_owned(), "remote".to_owned())]);
+        assert_eq!((mqtt(&inputs).host.as_str(), mqtt(&inputs).port), ("remote", 2));
+        assert_eq!(origin(&inputs, "mqtt.host"), "remote settings");
         inputs.environment = vec![
             ("TAPGUARD_MQTT__HOST".to_owned(), "fourth".to_owned()),
             ("TAPGUARD_MQTT__USERNAME".to_owned(), "1e5".to_owned()),
             ("PATH".to_owned(), "/bin".to_owned()),
         ];
         assert_eq!(mqtt(&inputs).login.map(|l| l.username), Some("1e5".to_owned()));
+        assert_eq!(origin(&inputs, "mqtt.host"), "environment variable TAPGUARD_MQTT__HOST");
         assert_eq!((mqtt(&inputs).host.as_str(), mqtt(&inputs).tap.as_str()), ("fourth", "hall"));
         inputs.overrides = vec![("mqtt.host".to_owned(), "fifth".to_owned())];
         assert_eq!(mqtt(&inputs).host, "fifth");
+        assert_eq!(
+            (origin(&inputs, "mqtt.host"), origin(&inputs, "log.level")),
+            ("command line".into(), "default".into())
+        );
         inputs.environment.push(("TAPGUARD_MQTT_HOST".to_owned(), "x".to_owned()));
         let told = Config::load(&inputs).err().unwrap().to_string();
         assert_eq!(
@@ -347,6 +362,95 @@ mod tests {
                 known.path
             );
         }
+    }
+
+    /// What is wrong with one key set to a text, remotely; none where it is taken.
+    fn wrong(key: &str, text: &str) -> Option<String> {
+        let overlay = Overlay::from([(key.to_owned(), text.to_owned())]);
+        Config::load(&Inputs { overlay, ..Inputs::default() }).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_bounds_of_the_table_are_those_of_the_check() {
+        let taken = |key: &str, text: &str| assert_eq!(wrong(key, text), None, "{key} = {text:?}");
+        let refused = |known: &key::Key, text: &str| {
+            let told = wrong(known.path, text).unwrap_or_default();
+            let start = format!("remote settings: {} takes {}, not ", known.path, known.kind);
+            assert!(told.starts_with(&start), "{} = {text:?}: {told}", known.path);
+        };
+        let mut runner = TestRunner::deterministic();
+        for known in key::KEYS {
+            match known.kind {
+                SettingKind::Integer { least, most, .. } => {
+                    taken(known.path, &least.to_string());
+                    taken(known.path, &most.to_string());
+                    refused(known, &(least - 1).to_string());
+                    if let Some(more) = most.checked_add(1) {
+                        refused(known, &more.to_string());
+                    }
+                }
+                SettingKind::Number { least, most } => {
+                    taken(known.path, &least.to_string());
+                    taken(known.path, &most.to_string());
+                    refused(known, &(least - 0.01).to_string());
+                    refused(known, &(most + 0.01).to_string());
+                    refused(known, "NaN");
+                }
+                SettingKind::Boolean => {
+                    taken(known.path, "true");
+                    taken(known.path, "false");
+                    refused(known, "perhaps");
+                }
+                SettingKind::Choice(words) => {
+                    words.iter().for_each(|word| taken(known.path, word));
+                    refused(known, "loud");
+                }
+                SettingKind::Text { pattern: Some(pattern), .. } => {
+                    let inner = pattern.strip_prefix('^').and_then(|p| p.strip_suffix('$')).unwrap();
+                    let texts = string_regex(inner).unwrap();
+                    for _ in 0..64 {
+                        taken(known.path, &texts.new_tree(&mut runner).unwrap().current());
+                    }
+                    // None of these is like any pattern of the table.
+                    for text in ["#", "a\u{7f}b", "+"] {
+                        refused(known, text);
+                    }
+                }
+                SettingKind::Text { pattern: None, .. } => {}
+            }
+        }
+    }
+
+    #[test]
+    fn the_defaults_of_the_table_are_those_of_the_components() {
+        let load = |settings: &[(&str, &str)]| {
+            let broker = [("mqtt.host", "b")];
+            let all = broker.iter().chain(settings);
+            let overlay = all.map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            Config::load(&Inputs { overlay, ..Inputs::default() }).ok().unwrap()
+        };
+        let plain = load(&[]);
+        for known in key::KEYS {
+            let Some(default) = known.default.filter(|_| known.path != "mqtt.host") else { continue };
+            let set = load(&[(known.path, default)]);
+            let same = set.capture == plain.capture
+                && set.meter.feature == plain.meter.feature
+                && set.judge == plain.judge
+                && set.store == plain.store
+                && set.mqtt == plain.mqtt
+                && set.http == plain.http
+                && set.log == plain.log;
+            assert!(same, "{} = {default}", known.path);
+        }
+        assert_eq!(plain.mqtt.map(|mqtt| mqtt.port), Some(1_883), "it has none in the table");
+        let host = Overlay::from([("mqtt.host".to_owned(), String::new())]);
+        assert!(Config::load(&Inputs { overlay: host, ..Inputs::default() }).ok().unwrap().mqtt.is_none());
+    }
+
+    #[test]
+    fn a_secret_is_not_told() {
+        let told = refusal("[mqtt]\nhost = \"b\"\nusername = \"u\"\npassword = [\"sesame\"]\n");
+        assert_eq!(told, "tapguard.toml:4: mqtt.password takes text, not what is given");
     }
 
     #[test]

@@ -13,7 +13,8 @@ pub use command::{CaptureCommand, Command, CommandQueue, CommandRefused, Command
 pub use port::{AlertArchive, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, OutboxItem, OutboxKey};
 pub use settings::{
     Author, Effect, LastChange, Outcome, PlannedChange, Setting, SettingKind, SettingProblem, SettingSource,
-    SettingValue, SettingsAnswer, SettingsChange, SettingsDesk, SettingsRefused, SettingsVersion, SettingsView, Wanted,
+    SettingValue, SettingsAnswer, SettingsChange, SettingsDesk, SettingsRefused, SettingsVersion,
+    SettingsView, Wanted,
 };
 pub use status::{
     AlertCounts, BaselinePhase, BaselineStatus, CaptureState, CaptureStatus, DeviceSummary, FlowSummary,

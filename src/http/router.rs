@@ -1,7 +1,7 @@
 //! [`Router`]: from a request to its [`Reply`]. Who may ask, which methods a path has, and which part answers.
 //!
-//! Reading is open to whoever reaches the listener, which is the loopback interface by default. Writing needs the
-//! admin token. Names are checked for both, so that a web page elsewhere cannot make a browser ask in its stead.
+//! Reading is open to whoever reaches the listener, which is the loopback interface by default, but for the settings.
+//! Those, and writing, need the admin token. Names are checked for both, so that a web page elsewhere cannot make a browser ask in its stead.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -17,6 +17,7 @@ use super::health::Health;
 use super::query::{self, BadRequest};
 use super::reply::Reply;
 use super::server::Counters;
+use super::settings::{self, Asked};
 use super::token::Throttle;
 use super::view::{BaselineStarted, CaptureAnswer, MlAnswer, Moment, Statistics};
 use super::view_interfaces::InterfacesAnswer;
@@ -54,12 +55,15 @@ enum Route<'a> {
     Interfaces,
     Export(Format),
     StartBaseline,
+    Config,
+    ConfigVersions,
+    RestoreConfig,
     Health,
     Metrics,
 }
 
 /// The paths that stand as they are. Besides these there are the files of `assets`, and [`ALERT`].
-const FIXED: [(&str, Route<'static>); 12] = [
+const FIXED: [(&str, Route<'static>); 15] = [
     ("/api/statistics", Route::Statistics),
     ("/api/alerts", Route::Alerts),
     ("/api/flows", Route::Flows),
@@ -70,6 +74,9 @@ const FIXED: [(&str, Route<'static>); 12] = [
     ("/api/capture/status", Route::Capture),
     ("/api/ml/status", Route::Ml),
     ("/api/ml/baseline/start", Route::StartBaseline),
+    ("/api/config", Route::Config),
+    ("/api/config/versions", Route::ConfigVersions),
+    ("/api/config/restore", Route::RestoreConfig),
     ("/healthz", Route::Health),
     ("/metrics", Route::Metrics),
 ];
@@ -91,7 +98,8 @@ impl<'a> Route<'a> {
     /// The methods, as `Allow` names them.
     const fn methods(self) -> &'static str {
         match self {
-            Self::StartBaseline => "POST",
+            Self::StartBaseline | Self::RestoreConfig => "POST",
+            Self::Config => "GET, HEAD, PATCH",
             _ => "GET, HEAD",
         }
     }
@@ -159,7 +167,17 @@ impl Router {
                 query::none(query).map_err(|bad| refused(&bad))?;
                 self.start_baseline(request)
             }
-            (Route::StartBaseline, _) => Err(not_allowed(route)),
+            (Route::Config, Method::Patch) | (Route::RestoreConfig, Method::Post) => {
+                self.check_writer(request)?;
+                self.change_settings(route, query, request)
+            }
+            // What is set says more of the network than everybody need know.
+            (Route::Config | Route::ConfigVersions, Method::Get | Method::Head) => {
+                self.check_writer(request)?;
+                query::none(query).map_err(|bad| refused(&bad))?;
+                self.settings(route)
+            }
+            (Route::StartBaseline | Route::RestoreConfig, _) => Err(not_allowed(route)),
             (_, Method::Get | Method::Head) => self.read(route, path, query, request),
             _ => Err(not_allowed(route)),
         }
@@ -198,9 +216,14 @@ impl Router {
                     (header(request, "Accept-Encoding"), header(request, "If-None-Match"));
                 return self.assets.reply(path, accepted, known).ok_or_else(|| not_allowed(route));
             }
-            Route::Alerts | Route::Export(_) | Route::Flows | Route::Devices | Route::StartBaseline => {
-                return Err(not_allowed(route));
-            }
+            Route::Alerts
+            | Route::Export(_)
+            | Route::Flows
+            | Route::Devices
+            | Route::StartBaseline
+            | Route::Config
+            | Route::ConfigVersions
+            | Route::RestoreConfig => return Err(not_allowed(route)),
         })
     }
 
@@ -266,7 +289,7 @@ impl Router {
     }
 
     fn start_baseline(&self, request: &mut Request) -> Result<Reply, Reply> {
-        let body = read_body(request)?;
+        let body = read_body(request, &["application/json"])?;
         let duration = query::start_baseline(&body).map_err(|bad| refused(&bad))?;
         match self.parts.commands.start_baseline(duration) {
             Ok(()) => {
@@ -275,6 +298,37 @@ impl Router {
             }
             Err(error) => Err(not_done(&error)),
         }
+    }
+
+    fn settings(&self, route: Route<'_>) -> Result<Reply, Reply> {
+        let view = self.parts.settings.view();
+        if route == Route::Config {
+            return Ok(settings::shown(200, &view));
+        }
+        let versions = self.parts.settings.versions().map_err(|error| {
+            tracing::warn!(%error, "a request for the versions of the settings failed");
+            Reply::problem(500, "the versions cannot be read; the log says why")
+        })?;
+        Ok(settings::versions(&view, versions))
+    }
+
+    fn change_settings(&self, route: Route<'_>, query: &str, request: &mut Request) -> Result<Reply, Reply> {
+        let dry_run = query::dry_run(query).map_err(|bad| refused(&bad))?;
+        let Some(if_match) = settings::if_match(headers(request, "If-Match")) else {
+            let detail = "send If-Match with the ETag of the settings that you have read";
+            return Err(Reply::problem(428, detail));
+        };
+        let mut asked = if route == Route::Config {
+            let body = read_body(request, &["application/merge-patch+json", "application/json"])?;
+            Asked::patch(&body)
+        } else {
+            Asked::restore(&read_body(request, &["application/json"])?)
+        }
+        .map_err(|bad| refused(&bad))?;
+        asked.change.dry_run = dry_run;
+        asked.change.if_match = Some(if_match);
+        let outcome = self.parts.settings.change(asked.change.clone());
+        Ok(asked.reply(outcome, &self.parts.settings.view()))
     }
 
     /// Against DNS rebinding: a name that some stranger's domain server points here is not ours.
@@ -348,7 +402,8 @@ fn refused(bad: &BadRequest) -> Reply {
     Reply::problem(status, &bad.to_string())
 }
 
-fn not_done(error: &CommandRefused) -> Reply {
+/// The reply to a command that was not carried out.
+pub(super) fn not_done(error: &CommandRefused) -> Reply {
     let why = error.to_string();
     match error {
         CommandRefused::Busy => Reply::problem(503, &why).with("Retry-After", "5"),
@@ -372,16 +427,17 @@ fn interfaces() -> Result<Reply, Reply> {
     Ok(Reply::json(200, &InterfacesAnswer::new(found)))
 }
 
-/// The body of a write, which is JSON or nothing.
-fn read_body(request: &mut Request) -> Result<Vec<u8>, Reply> {
+/// The body of a write, which is JSON of one of these types or nothing.
+fn read_body(request: &mut Request, types: &[&str]) -> Result<Vec<u8>, Reply> {
     let kind =
         header(request, "Content-Type").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let length = request.body_length().unwrap_or(0);
     if length > MAX_BODY {
         return Err(Reply::problem(413, "a body has at most 64 KiB here"));
     }
-    if length > 0 && kind != "application/json" {
-        return Err(Reply::problem(415, "send the body as Content-Type: application/json"));
+    if length > 0 && !types.contains(&kind.as_str()) {
+        let detail = format!("send the body as Content-Type: {}", types.join(" or "));
+        return Err(Reply::problem(415, &detail));
     }
     let mut body = Vec::with_capacity(length);
     let most = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
