@@ -16,4 +16,5 @@ mod harness;
 mod live;
 mod page;
 mod replay;
+mod settings;
 mod systemd;
