@@ -74,6 +74,36 @@ fn an_interface_that_vanishes_is_waited_for() {
 }
 
 #[test]
+fn a_stopped_capture_counts_nothing_until_it_is_started() {
+    let cable = match Cable::new("halt") {
+        Ok(cable) => cable,
+        Err(why) => return skipped("a stopped capture", why),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("quiet.pcap");
+    let frames = capture::write(&file, Span::from_secs(600), Span::ZERO, Span::from_secs(120));
+    let path = file.display().to_string();
+    let store = folder.path().join("store").display().to_string();
+    let daemon = Daemon::start(&["run", "--interface", &cable.tap, "--store", &store]);
+    let capture = || daemon.get("/api/capture/status").json()["capture"].clone();
+    cable.play(&path, "100");
+    wait_for("frames", || (capture()["frames"] == frames).then_some(()));
+
+    assert_eq!(daemon.post("/api/capture/stop").json()["capture"]["state"], "stopped");
+    assert_eq!(daemon.get("/healthz").body, "ok\ncapture: stopped on request\n");
+    cable.play(&path, "100");
+    let stopped = daemon.post("/api/capture/stop").json()["capture"].clone();
+    assert_eq!((&stopped["state"], &stopped["frames"]), (&"stopped".into(), &frames.into()), "{stopped}");
+    wait_for("time", || (capture()["time"] != stopped["time"]).then_some(()));
+
+    let started = daemon.post("/api/capture/start").json()["capture"].clone();
+    assert_eq!((&started["frames"], &started["losses"]), (&frames.into(), &0.into()), "{started}");
+    cable.play(&path, "100");
+    wait_for("frames again", || (capture()["frames"] == 2 * frames).then_some(()));
+    assert_eq!(capture()["state"], "running");
+}
+
+#[test]
 fn a_quiet_interface_gives_way_to_the_generated_network_and_says_so() {
     let cable = match Cable::new("quiet") {
         Ok(cable) => cable,

@@ -25,6 +25,9 @@ pub(super) enum BadRequest {
     /// A body of another shape.
     #[error("the body is not a JSON object with at most \"duration_seconds\": {0}")]
     Body(String),
+    /// A body where none is taken.
+    #[error("the body is neither empty nor {{}}")]
+    NoBody,
     /// A time to learn out of range.
     #[error("duration_seconds is not a whole number from 10 to 2592000 (30 days)")]
     Duration,
@@ -143,6 +146,12 @@ fn clipped(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
+/// The body of a write that takes nothing.
+pub(super) fn empty(body: &[u8]) -> Result<(), BadRequest> {
+    let body: Vec<u8> = body.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+    if matches!(body.as_slice(), b"" | b"{}") { Ok(()) } else { Err(BadRequest::NoBody) }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StartBaseline {
@@ -227,6 +236,13 @@ mod tests {
         assert_eq!(limit("", 8), Ok(8));
         assert!(none("a=b").is_err());
         assert_eq!(none("&"), Ok(()));
+    }
+
+    #[test]
+    fn a_body_that_is_not_wanted_is_refused() {
+        assert!([&b""[..], b"{}", b" {\n}\n"].into_iter().all(|body| empty(body).is_ok()));
+        assert!([&b"[]"[..], b"{\"a\":1}", b"{"].into_iter().all(|body| empty(body).is_err()));
+        assert_eq!(BadRequest::NoBody.to_string(), "the body is neither empty nor {}");
     }
 
     #[test]

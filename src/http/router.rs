@@ -54,12 +54,14 @@ enum Route<'a> {
     Interfaces,
     Export(Format),
     StartBaseline,
+    StartCapture,
+    StopCapture,
     Health,
     Metrics,
 }
 
 /// The paths that stand as they are. Besides these there are the files of `assets`, and [`ALERT`].
-const FIXED: [(&str, Route<'static>); 12] = [
+const FIXED: [(&str, Route<'static>); 14] = [
     ("/api/statistics", Route::Statistics),
     ("/api/alerts", Route::Alerts),
     ("/api/flows", Route::Flows),
@@ -68,6 +70,8 @@ const FIXED: [(&str, Route<'static>); 12] = [
     ("/api/export/alerts.jsonl", Route::Export(Format::Lines)),
     ("/api/export/alerts.csv", Route::Export(Format::Csv)),
     ("/api/capture/status", Route::Capture),
+    ("/api/capture/start", Route::StartCapture),
+    ("/api/capture/stop", Route::StopCapture),
     ("/api/ml/status", Route::Ml),
     ("/api/ml/baseline/start", Route::StartBaseline),
     ("/healthz", Route::Health),
@@ -91,7 +95,7 @@ impl<'a> Route<'a> {
     /// The methods, as `Allow` names them.
     const fn methods(self) -> &'static str {
         match self {
-            Self::StartBaseline => "POST",
+            Self::StartBaseline | Self::StartCapture | Self::StopCapture => "POST",
             _ => "GET, HEAD",
         }
     }
@@ -153,16 +157,31 @@ impl Router {
         let Some(route) = Route::find(path, &self.assets) else {
             return Err(Reply::problem(404, "there is nothing at this path"));
         };
-        match (route, request.method()) {
-            (Route::StartBaseline, Method::Post) => {
+        match (route.methods(), request.method()) {
+            ("POST", Method::Post) => {
                 self.check_writer(request)?;
                 query::none(query).map_err(|bad| refused(&bad))?;
-                self.start_baseline(request)
+                self.write(route, request)
             }
-            (Route::StartBaseline, _) => Err(not_allowed(route)),
-            (_, Method::Get | Method::Head) => self.read(route, path, query, request),
+            ("GET, HEAD", Method::Get | Method::Head) => self.read(route, path, query, request),
             _ => Err(not_allowed(route)),
         }
+    }
+
+    fn write(&self, route: Route<'_>, request: &mut Request) -> Result<Reply, Reply> {
+        let body = read_body(request)?;
+        if route == Route::StartBaseline {
+            return self.start_baseline(&body);
+        }
+        query::empty(&body).map_err(|bad| refused(&bad))?;
+        let commands = &self.parts.commands;
+        let done = match route {
+            Route::StartCapture => commands.start_capture(),
+            Route::StopCapture => commands.stop_capture(),
+            _ => return Err(not_allowed(route)),
+        };
+        done.map_err(|error| not_done(&error))?;
+        Ok(Reply::json(200, &CaptureAnswer::new(&self.parts.board.status())))
     }
 
     fn read(&self, route: Route<'_>, path: &str, query: &str, request: &Request) -> Result<Reply, Reply> {
@@ -198,7 +217,13 @@ impl Router {
                     (header(request, "Accept-Encoding"), header(request, "If-None-Match"));
                 return self.assets.reply(path, accepted, known).ok_or_else(|| not_allowed(route));
             }
-            Route::Alerts | Route::Export(_) | Route::Flows | Route::Devices | Route::StartBaseline => {
+            Route::Alerts
+            | Route::Export(_)
+            | Route::Flows
+            | Route::Devices
+            | Route::StartBaseline
+            | Route::StartCapture
+            | Route::StopCapture => {
                 return Err(not_allowed(route));
             }
         })
@@ -265,9 +290,8 @@ impl Router {
         plain(503, complaints.join("\n") + "\n")
     }
 
-    fn start_baseline(&self, request: &mut Request) -> Result<Reply, Reply> {
-        let body = read_body(request)?;
-        let duration = query::start_baseline(&body).map_err(|bad| refused(&bad))?;
+    fn start_baseline(&self, body: &[u8]) -> Result<Reply, Reply> {
+        let duration = query::start_baseline(body).map_err(|bad| refused(&bad))?;
         match self.parts.commands.start_baseline(duration) {
             Ok(()) => {
                 let duration_seconds = duration.map(|span| span.as_secs());

@@ -63,6 +63,14 @@ impl Daemon {
         http::get(self.address, path)
     }
 
+    /// A POST with the admin token and no body, which must be answered with 200.
+    pub(crate) fn post(&self, path: &str) -> Answer {
+        let bearer = format!("Authorization: Bearer {}\r\n", self.token.as_ref().unwrap());
+        let answer = http::request(self.address, "POST", path, &bearer, "").unwrap();
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer
+    }
+
     pub(crate) fn statistics(&self) -> serde_json::Value {
         self.get("/api/statistics").json()
     }

@@ -11,8 +11,8 @@ use crate::capture::SourceCounters;
 use crate::control::wire::AlertRecord;
 use crate::control::{
     AlertArchive, AlertCounts, AlertPage, AlertQuery, ArchiveError, BaselinePhase, BaselineStatus, Board,
-    CaptureState, CaptureStatus, Command, CommandQueue, DeviceSummary, FlowSummary, HttpStatus, JudgeStatus,
-    MeterStatus, ModelStatus, SourceKind, StoreStatus,
+    CaptureCommand, CaptureState, CaptureStatus, Command, CommandQueue, CommandRefused, DeviceSummary,
+    FlowSummary, HttpStatus, JudgeStatus, MeterStatus, ModelStatus, SourceKind, StoreStatus,
 };
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
@@ -29,6 +29,8 @@ pub(crate) struct Bench {
     pub(crate) token: AdminToken,
     /// Where commands arrive; none once it was taken.
     pub(crate) commands: Option<Receiver<Command>>,
+    /// The same of the capture thread.
+    pub(crate) capture: Option<Receiver<CaptureCommand>>,
 }
 
 impl Bench {
@@ -55,7 +57,7 @@ impl Bench {
         let (queue, commands) = CommandQueue::new();
         let parts = parts(&board, queue, &token);
         let server = Server::start_within(config, parts, limits).unwrap();
-        Self { server, board, token, commands: Some(commands.judge) }
+        Self { server, board, token, commands: Some(commands.judge), capture: Some(commands.capture) }
     }
 
     /// Another server beside this one.
@@ -94,6 +96,27 @@ impl Bench {
         })
     }
 
+    /// Carries out what the capture thread is asked: a stop at once, a start never.
+    pub(crate) fn obey_capture(&mut self) {
+        let (commands, board) = (self.capture.take().unwrap(), Arc::clone(&self.board));
+        std::thread::spawn(move || {
+            for command in &commands {
+                match command {
+                    CaptureCommand::Stop { reply } => {
+                        let mut stopped = meter();
+                        stopped.capture.state = CaptureState::Stopped;
+                        board.meter.publish(stopped);
+                        reply.send(Ok(()));
+                    }
+                    CaptureCommand::Start { reply } => {
+                        reply.send(Err(CommandRefused::Impossible("not permitted".to_owned())));
+                    }
+                    CaptureCommand::Reopen { .. } => panic!("HTTP has no such route"),
+                }
+            }
+        });
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
@@ -106,9 +129,14 @@ impl Bench {
 
     /// A `POST` that starts a baseline, with more header lines and a body.
     pub(crate) fn start_baseline(&self, lines: &str, body: &str) -> Answer {
+        self.post("/api/ml/baseline/start", lines, body)
+    }
+
+    /// A `POST` with more header lines and a body.
+    pub(crate) fn post(&self, path: &str, lines: &str, body: &str) -> Answer {
         let length = body.len();
         self.ask(&format!(
-            "POST /api/ml/baseline/start HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{lines}\r\n{body}"
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{lines}\r\n{body}"
         ))
     }
 

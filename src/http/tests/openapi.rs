@@ -171,6 +171,35 @@ fn a_write_answers_as_described() {
 }
 
 #[test]
+fn capture_is_switched_as_described() {
+    let document = description();
+    let mut bench = Bench::new();
+    bench.obey_capture();
+    let bearer = bench.bearer();
+    for (path, lines, body, status) in [
+        ("/api/capture/stop", "", "", 401),
+        ("/api/capture/stop", &*bearer, "{\"a\": 1}", 400),
+        ("/api/capture/stop", &*bearer, "{}", 200),
+        ("/api/capture/stop", &*bearer, "", 200),
+        ("/api/capture/start", "", "", 401),
+        ("/api/capture/start", &*bearer, "", 409),
+        ("/api/capture/start", &*bearer.replace("json", "xml"), "{}", 415),
+    ] {
+        let answer = bench.post(path, lines, body);
+        assert_eq!(answer.status, status, "{path} {body}");
+        check(&document, path, "post", &answer);
+        if status == 200 {
+            let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!(answer["capture"]["state"], "stopped");
+        }
+        if status == 409 {
+            assert_eq!(answer.problem(), "not permitted");
+        }
+    }
+    assert_eq!(bench.get("/api/capture/stop").header("Allow"), Some("POST"));
+}
+
+#[test]
 fn vocabularies_are_those_of_the_program() {
     let document = description();
     let words = |name: &str| document["components"]["schemas"][name]["enum"].clone();
