@@ -1,7 +1,7 @@
 //! [`Router`]: from a request to its [`Reply`]. Who may ask, which methods a path has, and which part answers.
 //!
-//! Reading is open to whoever reaches the listener, which is the loopback interface by default. Writing needs the
-//! admin token. Names are checked for both, so that a web page elsewhere cannot make a browser ask in its stead.
+//! Reading is open to whoever reaches the listener, which is the loopback interface by default. Writing, and reading
+//! packets, needs the admin token. Names are checked for both, so that a web page elsewhere cannot make a browser ask in its stead.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -14,6 +14,7 @@ use super::assets::Assets;
 use super::export::{Export, Exports, Format};
 use super::head::MAX_BODY;
 use super::health::Health;
+use super::packets::Packets;
 use super::query::{self, BadRequest};
 use super::reply::Reply;
 use super::server::Counters;
@@ -36,6 +37,7 @@ pub(super) struct Router {
     throttle: Throttle,
     health: Health,
     exports: Exports,
+    packets: Packets,
     counters: Arc<Counters>,
     clock: Stopwatch,
 }
@@ -56,12 +58,13 @@ enum Route<'a> {
     StartBaseline,
     StartCapture,
     StopCapture,
+    Packets,
     Health,
     Metrics,
 }
 
 /// The paths that stand as they are. Besides these there are the files of `assets`, and [`ALERT`].
-const FIXED: [(&str, Route<'static>); 14] = [
+const FIXED: [(&str, Route<'static>); 15] = [
     ("/api/statistics", Route::Statistics),
     ("/api/alerts", Route::Alerts),
     ("/api/flows", Route::Flows),
@@ -70,6 +73,7 @@ const FIXED: [(&str, Route<'static>); 14] = [
     ("/api/export/alerts.jsonl", Route::Export(Format::Lines)),
     ("/api/export/alerts.csv", Route::Export(Format::Csv)),
     ("/api/capture/status", Route::Capture),
+    ("/api/capture/packets", Route::Packets),
     ("/api/capture/start", Route::StartCapture),
     ("/api/capture/stop", Route::StopCapture),
     ("/api/ml/status", Route::Ml),
@@ -120,6 +124,7 @@ impl Router {
             throttle: Throttle::default(),
             health: Health::default(),
             exports: Exports::new(stop),
+            packets: Packets::default(),
             counters,
             clock: Stopwatch::start(),
         }
@@ -159,7 +164,7 @@ impl Router {
         };
         match (route.methods(), request.method()) {
             ("POST", Method::Post) => {
-                self.check_writer(request)?;
+                self.check_owner(request)?;
                 query::none(query).map_err(|bad| refused(&bad))?;
                 self.write(route, request)
             }
@@ -190,6 +195,10 @@ impl Router {
         match route {
             Route::Alerts => return self.alerts(query),
             Route::Export(format) => return self.export(format, query, request),
+            Route::Packets => {
+                self.check_owner(request)?;
+                return self.packets.reply(query, &self.parts.commands);
+            }
             Route::Flows => {
                 let limit = query::limit(query, FlowsAnswer::MAX_LIMIT).map_err(|bad| refused(&bad))?;
                 return Ok(Reply::json(200, &FlowsAnswer::new(meter, limit)));
@@ -223,7 +232,8 @@ impl Router {
             | Route::Devices
             | Route::StartBaseline
             | Route::StartCapture
-            | Route::StopCapture => {
+            | Route::StopCapture
+            | Route::Packets => {
                 return Err(not_allowed(route));
             }
         })
@@ -327,15 +337,15 @@ impl Router {
         ))
     }
 
-    /// Whether a request may change anything: from our own page or no page at all, with the admin token.
-    fn check_writer(&self, request: &Request) -> Result<(), Reply> {
+    /// Whether a request may change anything, or read what others say: from our own page or no page at all, with the admin token.
+    fn check_owner(&self, request: &Request) -> Result<(), Reply> {
         let site = header(request, "Sec-Fetch-Site");
         let origin = header(request, "Origin");
         let own_origin = origin
             .split_once("://")
             .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(header(request, "Host")));
         if !matches!(site, "" | "same-origin" | "none") || !(origin.is_empty() || own_origin) {
-            return Err(Reply::problem(403, "writes are not taken from the pages of another site"));
+            return Err(Reply::problem(403, "this is not taken from the pages of another site"));
         }
         let given = header(request, "Authorization");
         let token = given
@@ -367,12 +377,12 @@ fn not_allowed(route: Route<'_>) -> Reply {
     Reply::problem(405, "this path does not have that method").with("Allow", route.methods())
 }
 
-fn refused(bad: &BadRequest) -> Reply {
+pub(super) fn refused(bad: &BadRequest) -> Reply {
     let status = if matches!(bad, BadRequest::Duration) { 422 } else { 400 };
     Reply::problem(status, &bad.to_string())
 }
 
-fn not_done(error: &CommandRefused) -> Reply {
+pub(super) fn not_done(error: &CommandRefused) -> Reply {
     let why = error.to_string();
     match error {
         CommandRefused::Busy => Reply::problem(503, &why).with("Retry-After", "5"),

@@ -7,13 +7,14 @@ use std::sync::mpsc::Receiver;
 
 use crate::alert::{Alert, AlertId, Event, Severity};
 use crate::behaviour::{Kind, Party, Peer, Protocol, Reason};
-use crate::capture::SourceCounters;
+use crate::capture::{Next, Recent, Source, SourceCounters};
 use crate::control::wire::AlertRecord;
 use crate::control::{
     AlertArchive, AlertCounts, AlertPage, AlertQuery, ArchiveError, BaselinePhase, BaselineStatus, Board,
     CaptureCommand, CaptureState, CaptureStatus, Command, CommandQueue, CommandRefused, DeviceSummary,
     FlowSummary, HttpStatus, JudgeStatus, MeterStatus, ModelStatus, SourceKind, StoreStatus,
 };
+use crate::demo::{self, Network};
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
 use crate::packet::Mac;
@@ -111,6 +112,9 @@ impl Bench {
                     CaptureCommand::Start { reply } => {
                         reply.send(Err(CommandRefused::Impossible("not permitted".to_owned())));
                     }
+                    CaptureCommand::Recent { most, since, reply } => {
+                        reply.send(Ok(recent().snapshot(most, since)));
+                    }
                     CaptureCommand::Reopen { .. } => panic!("HTTP has no such route"),
                 }
             }
@@ -119,6 +123,11 @@ impl Bench {
 
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+    }
+
+    /// A `GET` with the admin token.
+    pub(crate) fn get_as_owner(&self, path: &str) -> Answer {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{}\r\n", self.bearer()))
     }
 
     pub(crate) fn json(&self, path: &str) -> serde_json::Value {
@@ -161,6 +170,18 @@ impl Drop for Bench {
     fn drop(&mut self) {
         self.server.end_within(Span::from_secs(20));
     }
+}
+
+/// A minute of the generated network, in memory.
+fn recent() -> Recent {
+    let mut recent = Recent::new();
+    let mut network = Network::new(demo::Config::new(1, NOW));
+    while recent.snapshot(1, Some(NOW + Span::from_secs(60))).frames().next().is_none() {
+        if let Ok(Next::Frame(frame)) = network.next() {
+            recent.push(&frame);
+        }
+    }
+    recent
 }
 
 fn parts(board: &Arc<Board>, commands: CommandQueue, token: &AdminToken) -> Parts {
