@@ -49,14 +49,14 @@ impl Site {
         self.start(&["demo", "--speed", "1000"])
     }
 
-    fn ask(&self, daemon: &Daemon, method: &str, path: &str, lines: &str, body: &str) -> Answer {
+    fn ask(&self, daemon: &Daemon, (method, path): (&str, &str), lines: &str, body: &str) -> Answer {
         let token = self.token.as_deref().unwrap();
         let headers = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n{lines}");
         http::request(daemon.address, method, path, &headers, body).unwrap()
     }
 
     fn config(&self, daemon: &Daemon) -> Answer {
-        let answer = self.ask(daemon, "GET", "/api/config", "", "");
+        let answer = self.ask(daemon, ("GET", "/api/config"), "", "");
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer
     }
@@ -68,7 +68,7 @@ impl Site {
     /// Changes what holds now.
     fn patch(&self, daemon: &Daemon, body: &Value) -> Answer {
         let matching = format!("If-Match: {}\r\n", self.tag(daemon));
-        self.ask(daemon, "PATCH", "/api/config", &matching, &body.to_string())
+        self.ask(daemon, ("PATCH", "/api/config"), &matching, &body.to_string())
     }
 
     /// Value and kind of source.
@@ -115,11 +115,15 @@ fn a_change_is_in_force_at_once_and_after_a_restart() {
     assert_eq!(site.all_of(&daemon, "tap.name")["pending_restart"], false);
     assert_eq!(daemon.statistics()["tap"]["name"], "hall-demo");
     let tag = site.tag(&daemon);
-    let restored =
-        site.ask(&daemon, "POST", "/api/config/restore", &format!("If-Match: {tag}\r\n"), "{\"version\":0}");
+    let restored = site.ask(
+        &daemon,
+        ("POST", "/api/config/restore"),
+        &format!("If-Match: {tag}\r\n"),
+        "{\"version\":0}",
+    );
     assert_eq!(restored.status, 200, "{}", restored.body);
     assert_eq!(site.setting(&daemon, "detection.alert_threshold"), (json!(0.9), "file".to_owned()));
-    let versions = site.ask(&daemon, "GET", "/api/config/versions", "", "").json();
+    let versions = site.ask(&daemon, ("GET", "/api/config/versions"), "", "").json();
     let told: Vec<_> =
         versions["versions"].as_array().unwrap().iter().map(|v| v["settings"].clone()).collect();
     assert_eq!(told, [json!({}), json!({"detection.alert_threshold": 0.5, "tap.name": "hall"})]);
@@ -161,8 +165,8 @@ fn what_is_not_good_changes_nothing_and_says_why() {
     // Somebody else was faster, over HTTP or at the machine.
     let stale = format!("If-Match: {}\r\n", before.header("ETag").unwrap());
     let late =
-        |site: &Site| site.ask(&daemon, "PATCH", "/api/config", &stale, "{\"log.level\":\"debug\"}").status;
-    let dry = site.ask(&daemon, "PATCH", "/api/config?dry_run=true", &stale, "{\"log.level\":\"warn\"}");
+        |site: &Site| site.ask(&daemon, ("PATCH", "/api/config"), &stale, "{\"log.level\":\"debug\"}").status;
+    let dry = site.ask(&daemon, ("PATCH", "/api/config?dry_run=true"), &stale, "{\"log.level\":\"warn\"}");
     assert_eq!(
         dry.json()["changes"],
         json!([{"key": "log.level", "from": "info", "to": "warn", "effect": "now"}])
@@ -192,7 +196,7 @@ fn a_secret_is_never_told_and_a_bad_file_never_fatal() {
     let password = site.all_of(&daemon, "mqtt.password");
     assert_eq!((&password["value"], &password["set"]), (&Value::Null, &json!(true)));
     assert!(!daemon.statistics()["mqtt"].is_null(), "MQTT is on");
-    let versions = site.ask(&daemon, "GET", "/api/config/versions", "", "");
+    let versions = site.ask(&daemon, ("GET", "/api/config/versions"), "", "");
     let refused = site.patch(&daemon, &json!({"mqtt": {"password": "open wheat", "ca_file": "x"}}));
     assert_eq!(refused.status, 422);
     let told = [done.body, other.body, versions.body, refused.body, site.config(&daemon).body];

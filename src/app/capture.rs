@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 
 use super::status::{self, Readings};
-use crate::capture::{self, CaptureError, Next, Source, Tap, TapState};
+use crate::capture::{self, CaptureError, Next, Recent, Source, Tap, TapState};
 use crate::control::{
     BaselinePhase, Board, CaptureCommand, CaptureState, CaptureStatus, CommandRefused, SourceKind,
 };
@@ -101,6 +101,7 @@ fn impossible(error: &CaptureError) -> CommandRefused {
 pub(super) struct CaptureLoop {
     pub(super) input: Input,
     pub(super) meter: Meter,
+    pub(super) recent: Recent,
     pub(super) config: MeterConfig,
     pub(super) commands: Receiver<CaptureCommand>,
     pub(super) board: Arc<Board>,
@@ -142,6 +143,7 @@ impl CaptureLoop {
                 Next::Frame(frame) => {
                     due = frame.time >= round.look;
                     round.readings.last_packet = Some(frame.time);
+                    self.recent.push(&frame);
                     self.meter.handle_frame(&frame);
                 }
                 Next::Idle(now) => {
@@ -172,6 +174,7 @@ impl CaptureLoop {
 
     /// No frame came. What came between a loss and the opening again nobody saw.
     fn pass(&mut self, now: Timestamp, round: &mut Round) {
+        self.recent.handle_time(now);
         let watched = round.watching;
         round.watching = self.input.is_watching();
         if watched && round.watching {
@@ -185,6 +188,9 @@ impl CaptureLoop {
     fn obey(&mut self, command: CaptureCommand, round: &mut Round) {
         let watched = self.input.is_watching();
         let (done, reply) = match command {
+            CaptureCommand::Recent { most, since, reply } => {
+                return reply.send(Ok(self.recent.snapshot(most, since)));
+            }
             CaptureCommand::Stop { reply } => {
                 self.input.stop();
                 tracing::info!("capture on {} is stopped on request", self.input.name());
@@ -297,6 +303,7 @@ mod tests {
             let capture = CaptureLoop {
                 input,
                 meter: Meter::new(&config),
+                recent: Recent::new(),
                 config,
                 commands: commands.capture,
                 board: Arc::clone(&board),
@@ -333,6 +340,9 @@ mod tests {
         for speed in [u32::MAX, 1] {
             let bench = Bench::new(speed);
             bench.wait_beyond(0);
+            let newest = bench.queue.recent_packets(3, None).unwrap();
+            assert_eq!(newest.frames().count(), newest.held().min(3));
+            assert!(newest.held() > 0);
             let watch = Stopwatch::start();
             bench.queue.stop_capture().unwrap();
             let (state, frames) = bench.shown();

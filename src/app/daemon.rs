@@ -22,7 +22,7 @@ use super::settings::Settings;
 use super::start::{self, Options};
 use super::supervision::Supervision;
 use super::trial::Trial;
-use crate::capture::CaptureError;
+use crate::capture::{CaptureError, Recent};
 use crate::config::{Config, Origin};
 use crate::control::{
     Board, CommandQueue, CommandRefused, DeviceSummary, SettingsAnswer, SettingsChange, SettingsRefused,
@@ -132,11 +132,7 @@ fn start(
         commands: commands.clone(),
         settings: Arc::new(desk),
         token: token.hash.clone(),
-        about: About {
-            tap: config.judge.alert.tap.clone(),
-            version: env!("CARGO_PKG_VERSION"),
-            started: clock::now(),
-        },
+        about: about(&config),
     };
     let http = listen(&config, plain, parts)?;
     start::announce(&store, token.fresh.as_ref(), &shown(http.address()), &announcement, console)?;
@@ -146,6 +142,7 @@ fn start(
     let capture = CaptureLoop {
         input,
         meter,
+        recent: Recent::new(),
         config: config.meter,
         commands: asked.capture,
         board: Arc::clone(&board),
@@ -193,6 +190,11 @@ fn listen(config: &Config, plain: &Config, parts: Parts) -> Result<Server, AppEr
         }
         started => Ok(started?),
     }
+}
+
+fn about(config: &Config) -> About {
+    let tap = config.judge.alert.tap.clone();
+    About { tap, version: env!("CARGO_PKG_VERSION"), started: clock::now() }
 }
 
 fn announcement(input: &Input) -> String {

@@ -2,8 +2,9 @@
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 
-use crate::time::Span;
-use crate::{capture, model};
+use crate::capture::{self, Snapshot};
+use crate::model;
+use crate::time::{Span, Timestamp};
 
 /// A request to the judging thread.
 #[derive(Debug)]
@@ -59,6 +60,15 @@ pub enum CaptureCommand {
         config: Box<capture::Config>,
         /// Gets the answer once it is open, or waited for.
         reply: Reply<()>,
+    },
+    /// Copy what was captured last.
+    Recent {
+        /// At most this many packets, the newest.
+        most: usize,
+        /// None older than this.
+        since: Option<Timestamp>,
+        /// Gets the copy.
+        reply: Reply<Snapshot>,
     },
 }
 
@@ -167,6 +177,14 @@ impl CommandQueue {
     /// As for [`Self::start_baseline`], and when they do not open: then the old ones stay in use.
     pub fn reopen_capture(&self, config: capture::Config) -> Result<(), CommandRefused> {
         ask(&self.capture, |reply| CaptureCommand::Reopen { config: Box::new(config), reply })
+    }
+
+    /// A copy of the newest packets that are still held, at most `most`, and none older than `since`.
+    ///
+    /// # Errors
+    /// As for [`Self::start_baseline`].
+    pub fn recent_packets(&self, most: usize, since: Option<Timestamp>) -> Result<Snapshot, CommandRefused> {
+        ask(&self.capture, |reply| CaptureCommand::Recent { most, since, reply })
     }
 }
 

@@ -1,7 +1,8 @@
 //! [`Router`]: from a request to its [`Reply`]. Who may ask, which methods a path has, and which part answers.
 //!
-//! Reading is open to whoever reaches the listener, which is the loopback interface by default, but for the settings.
-//! Those, and writing, need the admin token. Names are checked for both, so that a web page elsewhere cannot make a browser ask in its stead.
+//! Reading is open to whoever reaches the listener, which is the loopback interface by default. Writing, and reading
+//! packets or settings, needs the admin token. Names are checked for both, so that a web page elsewhere cannot make a
+//! browser ask in its stead.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -14,6 +15,7 @@ use super::assets::Assets;
 use super::export::{Export, Exports, Format};
 use super::head::MAX_BODY;
 use super::health::Health;
+use super::packets::Packets;
 use super::query::{self, BadRequest};
 use super::reply::Reply;
 use super::server::Counters;
@@ -37,6 +39,7 @@ pub(super) struct Router {
     throttle: Throttle,
     health: Health,
     exports: Exports,
+    packets: Packets,
     counters: Arc<Counters>,
     clock: Stopwatch,
 }
@@ -58,12 +61,15 @@ enum Route<'a> {
     Config,
     ConfigVersions,
     RestoreConfig,
+    StartCapture,
+    StopCapture,
+    Packets,
     Health,
     Metrics,
 }
 
 /// The paths that stand as they are. Besides these there are the files of `assets`, and [`ALERT`].
-const FIXED: [(&str, Route<'static>); 15] = [
+const FIXED: [(&str, Route<'static>); 18] = [
     ("/api/statistics", Route::Statistics),
     ("/api/alerts", Route::Alerts),
     ("/api/flows", Route::Flows),
@@ -72,6 +78,9 @@ const FIXED: [(&str, Route<'static>); 15] = [
     ("/api/export/alerts.jsonl", Route::Export(Format::Lines)),
     ("/api/export/alerts.csv", Route::Export(Format::Csv)),
     ("/api/capture/status", Route::Capture),
+    ("/api/capture/packets", Route::Packets),
+    ("/api/capture/start", Route::StartCapture),
+    ("/api/capture/stop", Route::StopCapture),
     ("/api/ml/status", Route::Ml),
     ("/api/ml/baseline/start", Route::StartBaseline),
     ("/api/config", Route::Config),
@@ -98,7 +107,7 @@ impl<'a> Route<'a> {
     /// The methods, as `Allow` names them.
     const fn methods(self) -> &'static str {
         match self {
-            Self::StartBaseline | Self::RestoreConfig => "POST",
+            Self::StartBaseline | Self::StartCapture | Self::StopCapture | Self::RestoreConfig => "POST",
             Self::Config => "GET, HEAD, PATCH",
             _ => "GET, HEAD",
         }
@@ -124,6 +133,7 @@ impl Router {
             throttle: Throttle::default(),
             health: Health::default(),
             exports: Exports::new(stop),
+            packets: Packets::default(),
             counters,
             clock: Stopwatch::start(),
         }
@@ -162,25 +172,36 @@ impl Router {
             return Err(Reply::problem(404, "there is nothing at this path"));
         };
         match (route, request.method()) {
-            (Route::StartBaseline, Method::Post) => {
-                self.check_writer(request)?;
-                query::none(query).map_err(|bad| refused(&bad))?;
-                self.start_baseline(request)
-            }
             (Route::Config, Method::Patch) | (Route::RestoreConfig, Method::Post) => {
-                self.check_writer(request)?;
+                self.check_owner(request)?;
                 self.change_settings(route, query, request)
             }
-            // What is set says more of the network than everybody need know.
-            (Route::Config | Route::ConfigVersions, Method::Get | Method::Head) => {
-                self.check_writer(request)?;
+            (_, Method::Post) if route.methods() == "POST" => {
+                self.check_owner(request)?;
                 query::none(query).map_err(|bad| refused(&bad))?;
-                self.settings(route)
+                self.write(route, request)
             }
-            (Route::StartBaseline | Route::RestoreConfig, _) => Err(not_allowed(route)),
-            (_, Method::Get | Method::Head) => self.read(route, path, query, request),
+            (_, Method::Get | Method::Head) if route.methods().starts_with("GET") => {
+                self.read(route, path, query, request)
+            }
             _ => Err(not_allowed(route)),
         }
+    }
+
+    fn write(&self, route: Route<'_>, request: &mut Request) -> Result<Reply, Reply> {
+        let body = read_body(request, &["application/json"])?;
+        if route == Route::StartBaseline {
+            return self.start_baseline(&body);
+        }
+        query::empty(&body).map_err(|bad| refused(&bad))?;
+        let commands = &self.parts.commands;
+        let done = match route {
+            Route::StartCapture => commands.start_capture(),
+            Route::StopCapture => commands.stop_capture(),
+            _ => return Err(not_allowed(route)),
+        };
+        done.map_err(|error| not_done(&error))?;
+        Ok(Reply::json(200, &CaptureAnswer::new(&self.parts.board.status())))
     }
 
     fn read(&self, route: Route<'_>, path: &str, query: &str, request: &Request) -> Result<Reply, Reply> {
@@ -189,6 +210,16 @@ impl Router {
         match route {
             Route::Alerts => return self.alerts(query),
             Route::Export(format) => return self.export(format, query, request),
+            // What is set says more of the network than everybody need know.
+            Route::Config | Route::ConfigVersions => {
+                self.check_owner(request)?;
+                query::none(query).map_err(|bad| refused(&bad))?;
+                return self.settings(route);
+            }
+            Route::Packets => {
+                self.check_owner(request)?;
+                return self.packets.reply(query, &self.parts.commands);
+            }
             Route::Flows => {
                 let limit = query::limit(query, FlowsAnswer::MAX_LIMIT).map_err(|bad| refused(&bad))?;
                 return Ok(Reply::json(200, &FlowsAnswer::new(meter, limit)));
@@ -223,7 +254,12 @@ impl Router {
             | Route::StartBaseline
             | Route::Config
             | Route::ConfigVersions
-            | Route::RestoreConfig => return Err(not_allowed(route)),
+            | Route::RestoreConfig
+            | Route::StartCapture
+            | Route::StopCapture
+            | Route::Packets => {
+                return Err(not_allowed(route));
+            }
         })
     }
 
@@ -288,9 +324,8 @@ impl Router {
         plain(503, complaints.join("\n") + "\n")
     }
 
-    fn start_baseline(&self, request: &mut Request) -> Result<Reply, Reply> {
-        let body = read_body(request, &["application/json"])?;
-        let duration = query::start_baseline(&body).map_err(|bad| refused(&bad))?;
+    fn start_baseline(&self, body: &[u8]) -> Result<Reply, Reply> {
+        let duration = query::start_baseline(body).map_err(|bad| refused(&bad))?;
         match self.parts.commands.start_baseline(duration) {
             Ok(()) => {
                 let duration_seconds = duration.map(|span| span.as_secs());
@@ -357,15 +392,15 @@ impl Router {
         ))
     }
 
-    /// Whether a request may change anything: from our own page or no page at all, with the admin token.
-    fn check_writer(&self, request: &Request) -> Result<(), Reply> {
+    /// Whether a request may change anything, or read what others say: from our own page or no page at all, with the admin token.
+    fn check_owner(&self, request: &Request) -> Result<(), Reply> {
         let site = header(request, "Sec-Fetch-Site");
         let origin = header(request, "Origin");
         let own_origin = origin
             .split_once("://")
             .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(header(request, "Host")));
         if !matches!(site, "" | "same-origin" | "none") || !(origin.is_empty() || own_origin) {
-            return Err(Reply::problem(403, "writes are not taken from the pages of another site"));
+            return Err(Reply::problem(403, "this is not taken from the pages of another site"));
         }
         let given = header(request, "Authorization");
         let token = given
@@ -397,7 +432,7 @@ fn not_allowed(route: Route<'_>) -> Reply {
     Reply::problem(405, "this path does not have that method").with("Allow", route.methods())
 }
 
-fn refused(bad: &BadRequest) -> Reply {
+pub(super) fn refused(bad: &BadRequest) -> Reply {
     let status = if matches!(bad, BadRequest::Duration) { 422 } else { 400 };
     Reply::problem(status, &bad.to_string())
 }

@@ -24,6 +24,7 @@ struct ConfigAnswer<'a> {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own to a client")]
 struct SettingShown<'a> {
     key: &'a str,
     section: &'a str,
