@@ -378,7 +378,10 @@ impl Daemon {
                     other => other.into(),
                 });
             }
-            Err(refused) => tracing::error!("{refused}"),
+            Err(refused) => {
+                settings.capture_stays();
+                tracing::error!("the capture still does not take its settings: {refused}");
+            }
         }
         settings.begin_trial(&self.board);
         Ok(settings.answer(planned, on_trial))

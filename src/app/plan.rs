@@ -100,7 +100,7 @@ pub(super) fn plan(
 ) -> Result<Plan, Vec<SettingProblem>> {
     let config = check(reloader, base, overlay.clone(), problems)?;
     let before = reloader.now();
-    let changes = KEYS.iter().filter(|key| before.value(key.path) != config.value(key.path));
+    let changes = KEYS.iter().filter(|key| effective(before, key) != effective(&config, key));
     let changes = changes.map(|key| {
         let text = |config: &Config| effective(config, key).filter(|_| !key.secret).map(str::to_owned);
         PlannedChange { key: key.path, from: text(before), to: text(&config), effect: reloader.effect(key) }

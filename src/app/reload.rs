@@ -2,7 +2,7 @@
 //! and the rest is named. How a component takes its new settings is the daemon's business.
 
 use super::{AppError, start};
-use crate::config::key::{self, KEYS, Key};
+use crate::config::key::{KEYS, Key};
 use crate::config::{Config, Inputs, LogLevel, Overlay};
 use crate::control::{Effect, Tuning};
 use crate::{capture, mqtt};
@@ -109,9 +109,9 @@ impl Reloader {
         self.effect(key) == Effect::Restart && effective(&self.now, key) != effective(&self.started, key)
     }
 
-    /// Whether a configuration opens the capture anew.
+    /// Whether a configuration asks for another capture than the one that was read last.
     pub(super) fn moves_capture(&self, new: &Config) -> bool {
-        Live::of(new, &self.started, self.demo).capture != self.live.capture
+        !self.demo && new.capture != self.now.capture
     }
 
     /// Whether a configuration listens to another interface than the one in force.
@@ -144,8 +144,11 @@ impl Reloader {
     }
 
     fn tell(&self, before: &Config, changes: &Changes) {
-        let at_once = |path: &&str| key::find(path).is_some_and(|key| self.effect(key) != Effect::Restart);
-        let mut changed: Vec<_> = before.changed(&self.now).into_iter().filter(at_once).collect();
+        let at_once = |key: &&Key| {
+            self.effect(key) != Effect::Restart && effective(before, key) != effective(&self.now, key)
+        };
+        let mut changed: Vec<_> = KEYS.iter().filter(at_once).map(|key| key.path).collect();
+        changed.sort_unstable();
         if changes.mqtt.is_some() && !changed.iter().any(|key| key.starts_with("mqtt.")) {
             // What a file or a credential holds has changed, or when to learn.
             changed.push("mqtt");
@@ -233,7 +236,7 @@ mod tests {
         assert!(reloader.adopt(other()).capture.is_some());
         assert!(reloader.adopt(other()).capture.is_none());
         reloader.capture_stays();
-        assert!(reloader.moves_capture(&other()));
+        assert!(!reloader.moves_capture(&other()), "that was asked for before");
         assert!(reloader.adopt(other()).capture.is_some());
     }
 

@@ -106,16 +106,6 @@ impl Config {
         check::check(&raw, written, &layers)
     }
 
-    /// Keys whose values differ, in the order of their names. A default that is written out differs from one that is
-    /// not; secrets are compared by the names of their files.
-    #[must_use]
-    pub fn changed(&self, other: &Self) -> Vec<&'static str> {
-        let differs = |path: &&str| self.value(path) != other.value(path);
-        let mut paths: Vec<_> = key::KEYS.iter().map(|k| k.path).filter(differs).collect();
-        paths.sort_unstable();
-        paths
-    }
-
     /// The text of a value that somebody set.
     #[must_use]
     pub fn value(&self, path: &str) -> Option<&str> {
@@ -491,18 +481,6 @@ mod tests {
             told.starts_with("cannot read the credential ") && told.ends_with("/mqtt-password"),
             "{told}"
         );
-    }
-
-    #[test]
-    fn changed_keys_are_named() {
-        let load = |text: &str| {
-            let (_folder, inputs) = inputs(text);
-            Config::load(&inputs).ok().unwrap()
-        };
-        let old = load("[http]\nlisten = \"127.0.0.1:1\"\n[mqtt]\nport = 1\n");
-        assert_eq!(old.changed(&old), Vec::<&str>::new());
-        let new = load("[http]\nlisten = \"127.0.0.1:2\"\n[detection]\nsensitivity = 0.7\n");
-        assert_eq!(old.changed(&new), ["detection.sensitivity", "http.listen", "mqtt.port"]);
     }
 
     #[test]
