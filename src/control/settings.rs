@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::CommandRefused;
 use crate::time::Timestamp;
 
-/// Settings as they are, and how to change them. Calls come from any thread and may take seconds.
+/// Settings as they are, and how to change them. Calls may take seconds. The daemon's main thread answers them, so they
+/// come from any other: a task of its runtime asks through one that may block.
 pub trait SettingsDesk: Send + Sync {
     /// All settings now.
     fn view(&self) -> Arc<SettingsView>;
