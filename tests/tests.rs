@@ -13,6 +13,7 @@ mod broker;
 mod cli;
 mod daemon;
 mod harness;
+mod home_assistant;
 mod live;
 mod page;
 mod replay;
