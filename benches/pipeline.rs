@@ -3,7 +3,7 @@
 
 use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
-use tapguard::capture::{Next, Source};
+use tapguard::capture::{Next, Recent, Source};
 use tapguard::demo::{Config, Network};
 use tapguard::packet::{Frame, Link, dissect};
 use tapguard::pipeline::{Judge, JudgeConfig, Meter, MeterConfig};
@@ -51,6 +51,18 @@ fn decode(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(recording.frames.len())).bench_local(|| {
         for frame in recording.frames() {
             black_box(dissect(&frame));
+        }
+    });
+}
+
+/// What the daemon adds to the meter: the packets that were just seen are kept.
+#[divan::bench]
+fn recent(bencher: Bencher<'_, '_>) {
+    let recording = Recording::new();
+    let mut recent = Recent::new();
+    bencher.counter(ItemsCount::new(recording.frames.len())).bench_local(|| {
+        for frame in recording.frames() {
+            recent.push(black_box(&frame));
         }
     });
 }

@@ -1,8 +1,11 @@
 //! A cable, a capture played into it, and the daemon at its other end.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::Value;
+use tapguard::capture::{Files, Next, Source, Tap, TapState};
+use tapguard::packet::{Hint, dissect};
 use tapguard::time::Span;
 
 use crate::harness::daemon::Daemon;
@@ -13,6 +16,22 @@ use crate::harness::{capture, skipped, tapguard, wait_for};
 fn gist(alert: &Value) -> (String, String, String) {
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     (text(&alert["kind"]), text(&alert["subject"]["mac"]), text(&alert["peers"][0]["ip"]))
+}
+
+/// The names that a capture file's DNS queries ask for.
+fn asked_names(file: &Path) -> BTreeSet<String> {
+    let mut files = Files::open(&[file.to_owned()]).unwrap();
+    let mut names = BTreeSet::new();
+    while let Next::Frame(frame) = files.next().unwrap() {
+        let digest = dissect(&frame);
+        if let Hint::Dns(dns) = digest.hint
+            && !dns.response
+            && !dns.multicast
+        {
+            names.insert(dns.name.as_str().to_owned());
+        }
+    }
+    names
 }
 
 #[test]
@@ -71,6 +90,113 @@ fn an_interface_that_vanishes_is_waited_for() {
     wait_for("the return", || (capture()["state"] != "waiting").then_some(()));
     cable.play(&path, "100");
     wait_for("frames again", || (capture()["frames"].as_u64() >= Some(2 * frames)).then_some(()));
+}
+
+#[test]
+fn a_stopped_capture_counts_nothing_until_it_is_started() {
+    let cable = match Cable::new("halt") {
+        Ok(cable) => cable,
+        Err(why) => return skipped("a stopped capture", why),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("quiet.pcap");
+    let frames = capture::write(&file, Span::from_secs(600), Span::ZERO, Span::from_secs(120));
+    let path = file.display().to_string();
+    let store = folder.path().join("store").display().to_string();
+    let daemon = Daemon::start(&["run", "--interface", &cable.tap, "--store", &store]);
+    let capture = || daemon.get("/api/capture/status").json()["capture"].clone();
+    cable.play(&path, "100");
+    wait_for("frames", || (capture()["frames"] == frames).then_some(()));
+
+    assert_eq!(daemon.post("/api/capture/stop").json()["capture"]["state"], "stopped");
+    assert_eq!(daemon.get("/healthz").body, "ok\ncapture: stopped on request\n");
+    cable.play(&path, "100");
+    let stopped = daemon.post("/api/capture/stop").json()["capture"].clone();
+    assert_eq!((&stopped["state"], &stopped["frames"]), (&"stopped".into(), &frames.into()), "{stopped}");
+    wait_for("time", || (capture()["time"] != stopped["time"]).then_some(()));
+
+    let started = daemon.post("/api/capture/start").json()["capture"].clone();
+    assert_eq!((&started["frames"], &started["losses"]), (&frames.into(), &0.into()), "{started}");
+    cable.play(&path, "100");
+    wait_for("frames again", || (capture()["frames"] == 2 * frames).then_some(()));
+    assert_eq!(capture()["state"], "running");
+}
+
+#[test]
+fn a_tap_goes_on_with_other_settings_only_where_they_open() {
+    let cable = match Cable::new("swap") {
+        Ok(cable) => cable,
+        Err(why) => return skipped("other settings of a tap", why),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("quiet.pcap");
+    let frames = capture::write(&file, Span::from_secs(600), Span::ZERO, Span::from_secs(60));
+    let path = file.display().to_string();
+    let settings = |interface: &str, filter: &str| tapguard::capture::Config {
+        interface: Some(interface.to_owned()),
+        filter: filter.to_owned(),
+        ..Default::default()
+    };
+    // Plays the file and reads until nothing more comes; gives the frames of all openings.
+    let count = |tap: &mut Tap| {
+        cable.play(&path, "1000");
+        let mut quiet = 0;
+        while quiet < 5 {
+            quiet = if matches!(tap.next().unwrap(), Next::Frame(_)) { 0 } else { quiet + 1 };
+        }
+        tap.counters().frames
+    };
+    let mut tap = Tap::open(settings(&cable.tap, "")).unwrap();
+    assert_eq!(count(&mut tap), frames);
+    for (interface, filter, why) in
+        [(cable.tap.as_str(), "tcp prt 80", "bad filter"), ("nosuch9", "", "nosuch9")]
+    {
+        let refused = tap.reopen(settings(interface, filter)).unwrap_err().to_string();
+        assert!(refused.contains(why), "{refused}");
+    }
+    assert_eq!((count(&mut tap), tap.state()), (2 * frames, &TapState::Running), "the old settings stay");
+
+    tap.reopen(settings(&cable.tap, "arp")).unwrap();
+    let filtered = count(&mut tap);
+    assert!(filtered < 3 * frames && filtered >= 2 * frames, "{filtered} of {frames} a time");
+    tap.stop();
+    tap.reopen(settings(&cable.tap, "")).unwrap();
+    assert_eq!((count(&mut tap), tap.state()), (filtered, &TapState::Stopped), "stopped stays stopped");
+    tap.start().unwrap();
+    assert_eq!(count(&mut tap), filtered + frames);
+    tap.stop();
+    cable.pull();
+    tap.start().unwrap();
+    assert!(matches!(tap.state(), TapState::Waiting(_)), "{:?}", tap.state());
+}
+
+#[test]
+fn packets_that_were_just_played_are_shown_to_the_owner() {
+    let cable = match Cable::new("seen") {
+        Ok(cable) => cable,
+        Err(why) => return skipped("packets of a cable", why),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("quiet.pcap");
+    let frames = capture::write(&file, Span::from_secs(600), Span::ZERO, Span::from_secs(60));
+    let store = folder.path().join("store").display().to_string();
+    let daemon = Daemon::start(&["run", "--interface", &cable.tap, "--store", &store]);
+    cable.play(&file.display().to_string(), "1000");
+    wait_for("frames", || (daemon.statistics()["capture"]["frames"] == frames).then_some(()));
+
+    let ask = |query: &str| {
+        let answer = daemon.get_as_owner(&format!("/api/capture/packets?{query}")).json();
+        (answer["held"].as_u64(), answer["packets"].as_array().unwrap().clone())
+    };
+    let (held, newest) = ask("");
+    assert_eq!((held, newest.len()), (Some(frames), 100), "asking takes nothing away");
+    let expected = asked_names(&file);
+    assert!(!expected.is_empty());
+    let (held, queries) = ask("limit=1000&filter=udp+dst+port+53");
+    let queried: BTreeSet<_> =
+        queries.iter().map(|p| p["dns"]["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!((held, queried), (Some(frames), expected));
+    assert!(queries.iter().all(|p| p["destination_port"] == 53 && p["length"].as_u64() >= Some(60)));
 }
 
 #[test]

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 
 use super::status::{self, Readings};
-use crate::capture::{CaptureError, Next, Source, Tap, TapState};
-use crate::control::{BaselinePhase, Board, CaptureState, CaptureStatus, SourceKind};
+use crate::capture::{self, CaptureError, Next, Recent, Source, Tap, TapState};
+use crate::control::{
+    BaselinePhase, Board, CaptureCommand, CaptureState, CaptureStatus, CommandRefused, SourceKind,
+};
 use crate::demo::Paced;
 use crate::pipeline::{Meter, MeterConfig, Observation};
-use crate::sys::clock::Stopwatch;
-use crate::time::Span;
+use crate::sys::clock::{self, Stopwatch};
+use crate::sys::one_line;
+use crate::time::{Span, Timestamp};
 
 /// Where the daemon's frames come from.
 pub(super) enum Input {
@@ -47,6 +50,41 @@ impl Input {
         }
     }
 
+    /// Whether what happens on the wire is seen. The generated network is always: nothing happens while it is paused.
+    fn is_watching(&self) -> bool {
+        match self {
+            Self::Tap(tap) => *tap.state() == TapState::Running,
+            Self::Demo { .. } => true,
+        }
+    }
+
+    fn stop(&mut self) {
+        match self {
+            Self::Tap(tap) => tap.stop(),
+            Self::Demo { network, .. } => network.pause(),
+        }
+    }
+
+    fn start(&mut self) -> Result<(), CommandRefused> {
+        match self {
+            Self::Tap(tap) => tap.start().map_err(|error| impossible(&error)),
+            Self::Demo { network, .. } => {
+                network.resume();
+                Ok(())
+            }
+        }
+    }
+
+    fn reopen(&mut self, config: capture::Config) -> Result<(), CommandRefused> {
+        match self {
+            Self::Tap(tap) => tap.reopen(config).map_err(|error| impossible(&error)),
+            Self::Demo { .. } => {
+                let why = "the generated network is played, which has no interface; start the daemon anew to use one";
+                Err(CommandRefused::Impossible(why.to_owned()))
+            }
+        }
+    }
+
     pub(super) fn why(&self) -> &str {
         match self {
             Self::Tap(tap) => tap.why(),
@@ -55,14 +93,30 @@ impl Input {
     }
 }
 
+fn impossible(error: &CaptureError) -> CommandRefused {
+    CommandRefused::Impossible(one_line(error))
+}
+
 /// The thread's state.
 pub(super) struct CaptureLoop {
     pub(super) input: Input,
     pub(super) meter: Meter,
+    pub(super) recent: Recent,
     pub(super) config: MeterConfig,
+    pub(super) commands: Receiver<CaptureCommand>,
     pub(super) board: Arc<Board>,
     pub(super) observations: SyncSender<Observation>,
     pub(super) stop: Arc<AtomicBool>,
+}
+
+/// What the thread remembers from one frame to the next.
+#[derive(Clone, Copy, Debug)]
+struct Round {
+    readings: Readings,
+    /// The source was watching at the last look.
+    watching: bool,
+    /// Packet time at which commands are looked for next, where the source does not pause before.
+    look: Timestamp,
 }
 
 impl CaptureLoop {
@@ -70,40 +124,102 @@ impl CaptureLoop {
     const PUBLISH: Span = Span::from_millis(500);
     /// A source whose last frame is older than this is called quiet.
     const QUIET: Span = Span::from_secs(10);
+    /// Packet time between two looks for commands: a busy source does not pause for them.
+    const LOOK: Span = Span::from_millis(100);
 
     /// Runs until told to stop, the source ends, or the judge is gone.
     ///
     /// # Errors
     /// When the source is of no more use.
     pub(super) fn run(mut self) -> Result<(), CaptureError> {
-        let mut readings = Readings::default();
+        let (readings, watching) = (Readings::default(), self.input.is_watching());
+        let mut round = Round { readings, watching, look: Timestamp::EPOCH };
         let mut published = Stopwatch::start();
         self.publish(readings, false);
         while !self.stop.load(Ordering::Relaxed) {
             let mut quiet_tick = false;
+            let mut due = false;
             match self.input.source().next()? {
                 Next::Frame(frame) => {
-                    readings.last_packet = Some(frame.time);
+                    due = frame.time >= round.look;
+                    round.readings.last_packet = Some(frame.time);
+                    self.recent.push(&frame);
                     self.meter.handle_frame(&frame);
                 }
                 Next::Idle(now) => {
                     quiet_tick = true;
-                    self.meter.handle_idle(now);
+                    self.pass(now, &mut round);
                 }
                 Next::End => break,
             }
             // The clock is read once a tick, not once a frame.
-            let Ok(ticked) = forward(&mut self.meter, &self.observations, &mut readings) else { break };
+            let Ok(ticked) = forward(&mut self.meter, &self.observations, &mut round.readings) else { break };
+            if ticked || quiet_tick || due {
+                round.look = self.meter.now().unwrap_or_default() + Self::LOOK;
+                while let Ok(command) = self.commands.try_recv() {
+                    self.obey(command, &mut round);
+                }
+            }
             if (ticked || quiet_tick) && published.elapsed() >= Self::PUBLISH {
                 published = Stopwatch::start();
-                self.publish(readings, false);
+                self.publish(round.readings, false);
             }
         }
         self.meter.finish();
         // The judge may be gone; what it did not take it does not miss.
-        drop(forward(&mut self.meter, &self.observations, &mut readings));
-        self.publish(readings, true);
+        drop(forward(&mut self.meter, &self.observations, &mut round.readings));
+        self.publish(round.readings, true);
         Ok(())
+    }
+
+    /// No frame came. What came between a loss and the opening again nobody saw.
+    fn pass(&mut self, now: Timestamp, round: &mut Round) {
+        self.recent.handle_time(now);
+        let watched = round.watching;
+        round.watching = self.input.is_watching();
+        if watched && round.watching {
+            self.meter.handle_idle(now);
+        } else {
+            self.meter.handle_unwatched(now);
+        }
+    }
+
+    /// Carries a command out. The answer comes after the status that shows it.
+    fn obey(&mut self, command: CaptureCommand, round: &mut Round) {
+        let watched = self.input.is_watching();
+        let (done, reply) = match command {
+            CaptureCommand::Recent { most, since, reply } => {
+                return reply.send(Ok(self.recent.snapshot(most, since)));
+            }
+            CaptureCommand::Stop { reply } => {
+                self.input.stop();
+                tracing::info!("capture on {} is stopped on request", self.input.name());
+                (Ok(()), reply)
+            }
+            CaptureCommand::Start { reply } => {
+                let started = self.input.start();
+                if started.is_ok() && !watched {
+                    self.resumed(round);
+                }
+                (started, reply)
+            }
+            CaptureCommand::Reopen { config, reply } => {
+                let reopened = self.input.reopen(*config);
+                if reopened.is_ok() {
+                    self.resumed(round);
+                }
+                (reopened, reply)
+            }
+        };
+        self.publish(round.readings, false);
+        reply.send(done);
+    }
+
+    /// The source was opened on request; nobody saw what came before.
+    fn resumed(&mut self, round: &mut Round) {
+        tracing::info!("capture on {} is opened on request", self.input.name());
+        self.meter.handle_unwatched(clock::now());
+        round.watching = self.input.is_watching();
     }
 
     fn publish(&mut self, readings: Readings, ended: bool) {
@@ -116,7 +232,9 @@ impl CaptureLoop {
                 TapState::Waiting(why) => (CaptureState::Waiting(why.clone()), tap.losses()),
                 TapState::Running if quiet => (CaptureState::Quiet, tap.losses()),
                 TapState::Running => (CaptureState::Running, tap.losses()),
+                TapState::Stopped => (CaptureState::Stopped, tap.losses()),
             },
+            Input::Demo { network, .. } if network.is_paused() => (CaptureState::Stopped, 0),
             Input::Demo { .. } => (CaptureState::Running, 0),
         };
         let capture = CaptureStatus {
@@ -154,4 +272,98 @@ fn forward(
         }
     }
     Ok(ticked)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+    use std::thread;
+
+    use super::*;
+    use crate::control::CommandQueue;
+    use crate::demo::{self, Network};
+
+    /// The capture thread on the generated network, with what surrounds it.
+    struct Bench {
+        board: Arc<Board>,
+        queue: CommandQueue,
+        observations: Receiver<Observation>,
+        stop: Arc<AtomicBool>,
+        ended: thread::JoinHandle<Result<(), CaptureError>>,
+    }
+
+    impl Bench {
+        fn new(speed: u32) -> Self {
+            let network = Network::new(demo::Config::new(1, Timestamp::from_parts(1_700_000_040, 0)));
+            let input = Input::Demo { network: Box::new(Paced::new(network, speed)), why: String::new() };
+            let (board, stop) = (Arc::new(Board::default()), Arc::new(AtomicBool::new(false)));
+            let (queue, commands) = CommandQueue::new();
+            let (sender, observations) = sync_channel(1_024);
+            let config = MeterConfig::default();
+            let capture = CaptureLoop {
+                input,
+                meter: Meter::new(&config),
+                recent: Recent::new(),
+                config,
+                commands: commands.capture,
+                board: Arc::clone(&board),
+                observations: sender,
+                stop: Arc::clone(&stop),
+            };
+            Self { board, queue, observations, stop, ended: thread::spawn(|| capture.run()) }
+        }
+
+        fn shown(&self) -> (CaptureState, u64) {
+            let capture = self.board.meter.latest().unwrap().capture.clone();
+            (capture.state, capture.counters.frames)
+        }
+
+        /// Waits until more frames than these are shown.
+        fn wait_beyond(&self, frames: u64) {
+            let waited = Stopwatch::start();
+            while self.board.meter.latest().is_none_or(|m| m.capture.counters.frames <= frames) {
+                assert!(waited.elapsed() < Span::from_secs(60), "no frame for a minute");
+                thread::yield_now();
+            }
+        }
+
+        fn end(self) {
+            self.stop.store(true, Ordering::Relaxed);
+            drop(self.observations);
+            self.ended.join().unwrap().unwrap();
+        }
+    }
+
+    #[test]
+    fn commands_are_obeyed_at_any_pace_and_shown_before_they_are_answered() {
+        // As fast as it can, which is a flood, and so slow that hardly a frame comes.
+        for speed in [u32::MAX, 1] {
+            let bench = Bench::new(speed);
+            bench.wait_beyond(0);
+            let newest = bench.queue.recent_packets(3, None).unwrap();
+            assert_eq!(newest.frames().count(), newest.held().min(3));
+            assert!(newest.held() > 0);
+            let watch = Stopwatch::start();
+            bench.queue.stop_capture().unwrap();
+            let (state, frames) = bench.shown();
+            assert_eq!(state, CaptureState::Stopped);
+            bench.queue.stop_capture().unwrap();
+            assert_eq!(bench.shown(), (CaptureState::Stopped, frames), "twice is once");
+            bench.queue.start_capture().unwrap();
+            assert_eq!(bench.shown().0, CaptureState::Running);
+            bench.queue.start_capture().unwrap();
+            assert!(watch.elapsed() < Span::from_secs(4), "four commands, each within a second");
+            bench.wait_beyond(frames);
+            bench.end();
+        }
+    }
+
+    #[test]
+    fn the_generated_network_has_no_interface_to_open() {
+        let bench = Bench::new(1);
+        let refused = bench.queue.reopen_capture(capture::Config::default()).unwrap_err();
+        assert!(matches!(&refused, CommandRefused::Impossible(why) if why.contains("generated network")));
+        assert_eq!(bench.shown().0, CaptureState::Running);
+        bench.end();
+    }
 }

@@ -19,7 +19,7 @@ use super::judging::JudgeLoop;
 use super::reload::{Changes, Reload, Reloader};
 use super::start::{self, DEMO_LEARNING, Options};
 use super::supervision::Supervision;
-use crate::capture::CaptureError;
+use crate::capture::{CaptureError, Recent};
 use crate::config::Config;
 use crate::control::{Board, CommandQueue, DeviceSummary};
 use crate::http::{About, Parts, Server};
@@ -157,7 +157,9 @@ fn start(
     let capture = CaptureLoop {
         input,
         meter,
+        recent: Recent::new(),
         config: config.meter,
+        commands: asked.capture,
         board: Arc::clone(&board),
         observations: sender,
         stop: Arc::clone(&stop_capture),
@@ -165,7 +167,7 @@ fn start(
     let judging = JudgeLoop {
         judge,
         observations,
-        commands: asked,
+        commands: asked.judge,
         store: store.clone(),
         board: Arc::clone(&board),
         replaced,

@@ -96,6 +96,7 @@ fn line(meter: &MeterStatus, judge: &JudgeStatus) -> String {
         CaptureState::Running => "running",
         CaptureState::Quiet => "quiet",
         CaptureState::Waiting(why) => why,
+        CaptureState::Stopped => "stopped",
         CaptureState::Ended => "ended",
     };
     let baseline = baseline(&judge.baseline);

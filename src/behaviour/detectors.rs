@@ -104,6 +104,13 @@ impl Behaviours {
         self.ticked = None;
     }
 
+    /// Nothing is watched from here on for a while: tries whose answers are not seen would be taken for failed ones,
+    /// so all tries are forgotten. Who has which address stays known.
+    pub fn handle_gap(&mut self) {
+        self.port_scans.restart();
+        self.host_sweeps.restart();
+    }
+
     /// Findings that were not fetched in time; 0 when the caller drains as it should.
     #[must_use]
     pub const fn dropped(&self) -> u64 {

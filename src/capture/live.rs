@@ -7,9 +7,10 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use pcap::{Active, Capture, Linktype, Precision, Stat};
+use pcap::{Active, Capture, Precision, Stat};
 use socket2::{Domain, Socket, Type};
 
+use crate::capture::filter::{bad_filter, link_of};
 use crate::capture::interface::{LinkState, interfaces, is_down};
 use crate::capture::{CaptureError, Config, Next, Source, SourceCounters};
 use crate::packet::{Frame, Link};
@@ -135,17 +136,6 @@ impl Source for Live {
     }
 }
 
-/// Compiles a filter as for Ethernet, which needs neither an interface nor a right.
-///
-/// # Errors
-/// [`CaptureError::BadFilter`] with libpcap's message.
-pub fn check_filter(filter: &str) -> Result<(), CaptureError> {
-    Capture::dead(Linktype::ETHERNET)
-        .and_then(|dead| dead.compile(filter, true))
-        .map(drop)
-        .map_err(|error| bad_filter(filter, error))
-}
-
 /// The time up to which every frame has been given: what is younger may still wait in a block.
 pub(super) fn horizon() -> Timestamp {
     clock::now() - Span::from_millis(u64::from(BLOCK_MILLIS))
@@ -162,15 +152,6 @@ fn grown(before: u32, now: u32) -> u64 {
     match now.wrapping_sub(before) {
         step if step <= u32::MAX / 2 => u64::from(step),
         _ => 0,
-    }
-}
-
-/// LINKTYPE numbers are libpcap's DLT numbers but for a few; the one of these that Linux gives is raw IP.
-fn link_of(kind: Linktype) -> Link {
-    match kind.0 {
-        1 => Link::Ethernet,
-        12 => Link::Unknown(101),
-        other => Link::Unknown(u16::try_from(other).unwrap_or(u16::MAX)),
     }
 }
 
@@ -207,14 +188,6 @@ fn why_lost(interface: &str, error: pcap::Error) -> CaptureError {
     }
 }
 
-fn bad_filter(filter: &str, error: pcap::Error) -> CaptureError {
-    let message = match error {
-        pcap::Error::PcapError(message) => message,
-        other => other.to_string(),
-    };
-    CaptureError::BadFilter { filter: filter.to_owned(), message }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,15 +197,6 @@ mod tests {
         assert_eq!(grown(10, 15), 5);
         assert_eq!(grown(u32::MAX - 1, 3), 5);
         assert_eq!(grown(15, 10), 0);
-    }
-
-    #[test]
-    fn a_filter_is_checked_without_an_interface() {
-        check_filter("tcp port 80 or vlan").unwrap();
-        check_filter("").unwrap();
-        let error = check_filter("tcp prt 80").unwrap_err();
-        assert!(error.to_string().starts_with("bad filter `tcp prt 80`: "), "{error}");
-        assert!(check_filter("a\0b").is_err());
     }
 
     #[test]

@@ -1,18 +1,22 @@
 //! Where frames come from: [`Source`], live or from files. What a frame means is `packet`'s.
 //!
 //! [`Tap`] is a live capture that survives the loss of its interface, [`Live`] one opening of an interface, [`Files`]
-//! a row of capture files. All of it only listens: no frame is ever sent.
+//! a row of capture files. [`Recent`] holds what was seen last, and [`Filter`] picks from it. All of it only listens: no frame is ever sent.
 
 mod error;
 mod file;
+mod filter;
 mod interface;
 mod live;
+mod recent;
 mod tap;
 
 pub use error::CaptureError;
 pub use file::{BrokenRecord, Files, Flaw};
+pub use filter::{Filter, check_filter};
 pub use interface::{Interface, LinkState, Medium, choose, interfaces};
-pub use live::{Live, check_filter};
+pub use live::Live;
+pub use recent::{Recent, Snapshot};
 pub use tap::{Tap, TapState};
 
 use crate::packet::Frame;

@@ -1,4 +1,5 @@
-//! A live capture that outlives its interface: it waits for a lost one and opens it again. How an interface is opened
+//! A live capture that outlives its interface: it waits for a lost one and opens it again. It can be stopped, and given
+//! other settings. How an interface is opened
 //! and what a loss looks like is `live`'s.
 
 use std::thread;
@@ -34,6 +35,8 @@ pub enum TapState {
     Running,
     /// Lost; it is opened again as soon as it is back. With the reason.
     Waiting(String),
+    /// Closed until [`Tap::start`].
+    Stopped,
 }
 
 impl Tap {
@@ -95,11 +98,65 @@ impl Tap {
         self.losses
     }
 
+    /// Closes the interface, whose ring the kernel frees. What waits in the ring is not read any more.
+    pub fn stop(&mut self) {
+        self.close();
+        self.state = TapState::Stopped;
+    }
+
+    /// Opens a stopped tap again. An interface that cannot be opened for now is waited for.
+    ///
+    /// # Errors
+    /// [`CaptureError`] when a right is missing or the filter is bad: it stays stopped.
+    pub fn start(&mut self) -> Result<(), CaptureError> {
+        if self.state != TapState::Stopped {
+            return Ok(());
+        }
+        match Live::open(&self.config, &self.interface) {
+            Ok(live) => {
+                self.live = Some(live);
+                self.state = TapState::Running;
+            }
+            Err(error @ (CaptureError::NoPermission { .. } | CaptureError::BadFilter { .. })) => {
+                return Err(error);
+            }
+            Err(error) => {
+                self.since_attempt = Stopwatch::start();
+                self.state = TapState::Waiting(one_line(&error));
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with other settings, which are opened before the ones in use are closed. Counters go on; a stopped tap
+    /// stays stopped.
+    ///
+    /// # Errors
+    /// As for [`Self::open`]: the settings in use stay.
+    pub fn reopen(&mut self, config: Config) -> Result<(), CaptureError> {
+        let mut fresh = Self::open(config)?;
+        fresh.past = self.counters();
+        fresh.losses = self.losses;
+        if self.state == TapState::Stopped {
+            // These counted nothing that is to be told of.
+            fresh.live = None;
+            fresh.state = TapState::Stopped;
+        }
+        *self = fresh;
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        if let Some(mut live) = self.live.take() {
+            self.past = sum(self.past, live.counters());
+        }
+    }
+
     /// Closes, waits a little or opens again, whichever is due, but only one of them: closing and opening may take the
     /// kernel a tenth of a second each. The wait ends early when the thread is unparked.
     fn recover(&mut self) {
-        if let Some(mut lost) = self.live.take() {
-            self.past = sum(self.past, lost.counters());
+        if self.live.is_some() {
+            self.close();
             self.since_attempt = Stopwatch::start();
             return;
         }
@@ -120,9 +177,16 @@ impl Tap {
 
 impl Source for Tap {
     fn next(&mut self) -> Result<Next<'_>, CaptureError> {
-        if self.state != TapState::Running {
-            self.recover();
-            return Ok(Next::Idle(horizon()));
+        match self.state {
+            TapState::Running => {}
+            TapState::Waiting(_) => {
+                self.recover();
+                return Ok(Next::Idle(horizon()));
+            }
+            TapState::Stopped => {
+                thread::park_timeout(Config::PATIENCE.to_std());
+                return Ok(Next::Idle(horizon()));
+            }
         }
         let next = match &mut self.live {
             Some(live) => live.next(),

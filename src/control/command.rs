@@ -1,8 +1,9 @@
-//! What the control plane may ask of the judging thread. Every command is answered.
+//! What the control plane may ask of the judging and of the capture thread. Every command is answered.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 
-use crate::time::Span;
+use crate::capture::{self, Snapshot};
+use crate::time::{Span, Timestamp};
 
 /// A request to the judging thread.
 #[derive(Debug)]
@@ -12,24 +13,55 @@ pub enum Command {
         /// Capture time to learn.
         duration: Option<Span>,
         /// Gets the answer once learning has begun.
-        reply: Reply,
+        reply: Reply<()>,
     },
     /// Raise what is found, or only count it; not kept over a restart, after which detection is on.
     SetDetection {
         /// Whether findings become alerts.
         on: bool,
         /// Gets the answer once it holds.
-        reply: Reply,
+        reply: Reply<()>,
+    },
+}
+
+/// A request to the capture thread.
+#[derive(Debug)]
+pub enum CaptureCommand {
+    /// Close the source; nothing is captured until [`CaptureCommand::Start`] or a restart of the daemon.
+    Stop {
+        /// Gets the answer once nothing more is captured.
+        reply: Reply<()>,
+    },
+    /// Open the source again.
+    Start {
+        /// Gets the answer once it is open, or waited for.
+        reply: Reply<()>,
+    },
+    /// Go on with these settings; the source in use stays where they do not open.
+    Reopen {
+        /// What to open.
+        config: Box<capture::Config>,
+        /// Gets the answer once it is open, or waited for.
+        reply: Reply<()>,
+    },
+    /// Copy what was captured last.
+    Recent {
+        /// At most this many packets, the newest.
+        most: usize,
+        /// None older than this.
+        since: Option<Timestamp>,
+        /// Gets the copy.
+        reply: Reply<Snapshot>,
     },
 }
 
 /// Carries one answer back; an answer whose asker has gone is dropped, which harms nobody.
 #[derive(Debug)]
-pub struct Reply(SyncSender<Result<(), CommandRefused>>);
+pub struct Reply<T>(SyncSender<Result<T, CommandRefused>>);
 
-impl Reply {
+impl<T> Reply<T> {
     /// Answers.
-    pub fn send(self, answer: Result<(), CommandRefused>) {
+    pub fn send(self, answer: Result<T, CommandRefused>) {
         // The asker may have stopped waiting.
         drop(self.0.try_send(answer));
     }
@@ -41,28 +73,45 @@ pub enum CommandRefused {
     /// Eight commands are waiting already.
     #[error("the daemon is busy with earlier commands; try again")]
     Busy,
-    /// The judging thread has ended.
+    /// The thread that was asked has ended.
     #[error("the daemon is stopping")]
     Stopping,
+    /// It cannot be done now; why, in one line.
+    #[error("{0}")]
+    Impossible(String),
     /// No answer came in time; the command may still be carried out.
     #[error("no answer within {0}")]
     NoAnswer(Span),
 }
 
-/// The asking end of the command queue; cheap to clone.
+/// The asking end of the command queues; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct CommandQueue(SyncSender<Command>);
+pub struct CommandQueue {
+    judge: SyncSender<Command>,
+    capture: SyncSender<CaptureCommand>,
+}
+
+/// The answering ends.
+#[derive(Debug)]
+pub struct Commands {
+    /// For the judging thread.
+    pub judge: Receiver<Command>,
+    /// For the capture thread.
+    pub capture: Receiver<CaptureCommand>,
+}
 
 impl CommandQueue {
     /// The time that an asker waits for an answer.
     pub const PATIENCE: Span = Span::from_secs(5);
 
-    /// A queue for eight commands, which is more than people type; a ninth is refused as [`CommandRefused::Busy`].
+    /// Queues for eight commands each, which is more than people type; a ninth is refused as
+    /// [`CommandRefused::Busy`].
     #[must_use]
-    pub fn new() -> (Self, Receiver<Command>) {
+    pub fn new() -> (Self, Commands) {
         // 8: commands are typed by people; overflow policy is refusal, told to the asker.
-        let (sender, receiver) = sync_channel(8);
-        (Self(sender), receiver)
+        let (judge, judge_asked) = sync_channel(8);
+        let (capture, capture_asked) = sync_channel(8);
+        (Self { judge, capture }, Commands { judge: judge_asked, capture: capture_asked })
     }
 
     /// Starts learning a new baseline and waits until that has begun.
@@ -70,7 +119,7 @@ impl CommandQueue {
     /// # Errors
     /// When the queue is full, the daemon stops, or no answer comes within [`Self::PATIENCE`].
     pub fn start_baseline(&self, duration: Option<Span>) -> Result<(), CommandRefused> {
-        self.ask(|reply| Command::StartBaseline { duration, reply })
+        ask(&self.judge, |reply| Command::StartBaseline { duration, reply })
     }
 
     /// Switches detection and waits until that holds. It is on after a restart.
@@ -78,21 +127,54 @@ impl CommandQueue {
     /// # Errors
     /// As for [`Self::start_baseline`].
     pub fn set_detection(&self, on: bool) -> Result<(), CommandRefused> {
-        self.ask(|reply| Command::SetDetection { on, reply })
+        ask(&self.judge, |reply| Command::SetDetection { on, reply })
     }
 
-    fn ask(&self, command: impl FnOnce(Reply) -> Command) -> Result<(), CommandRefused> {
-        // 1: one answer, and the answering side never waits.
-        let (sender, receiver) = sync_channel(1);
-        self.0.try_send(command(Reply(sender))).map_err(|refused| match refused {
-            TrySendError::Full(_) => CommandRefused::Busy,
-            TrySendError::Disconnected(_) => CommandRefused::Stopping,
-        })?;
-        receiver.recv_timeout(Self::PATIENCE.to_std()).unwrap_or_else(|error| {
-            Err(match error {
-                RecvTimeoutError::Timeout => CommandRefused::NoAnswer(Self::PATIENCE),
-                RecvTimeoutError::Disconnected => CommandRefused::Stopping,
-            })
-        })
+    /// Closes the source of frames and waits until nothing more is captured.
+    ///
+    /// # Errors
+    /// As for [`Self::start_baseline`].
+    pub fn stop_capture(&self) -> Result<(), CommandRefused> {
+        ask(&self.capture, |reply| CaptureCommand::Stop { reply })
     }
+
+    /// Opens the source of frames again, where it was closed.
+    ///
+    /// # Errors
+    /// As for [`Self::start_baseline`], and when it does not open.
+    pub fn start_capture(&self) -> Result<(), CommandRefused> {
+        ask(&self.capture, |reply| CaptureCommand::Start { reply })
+    }
+
+    /// Goes on capturing with other settings.
+    ///
+    /// # Errors
+    /// As for [`Self::start_baseline`], and when they do not open: then the old ones stay in use.
+    pub fn reopen_capture(&self, config: capture::Config) -> Result<(), CommandRefused> {
+        ask(&self.capture, |reply| CaptureCommand::Reopen { config: Box::new(config), reply })
+    }
+
+    /// A copy of the newest packets that are still held, at most `most`, and none older than `since`.
+    ///
+    /// # Errors
+    /// As for [`Self::start_baseline`].
+    pub fn recent_packets(&self, most: usize, since: Option<Timestamp>) -> Result<Snapshot, CommandRefused> {
+        ask(&self.capture, |reply| CaptureCommand::Recent { most, since, reply })
+    }
+}
+
+fn ask<C, T>(queue: &SyncSender<C>, command: impl FnOnce(Reply<T>) -> C) -> Result<T, CommandRefused> {
+    // 1: one answer, and the answering side never waits.
+    let (sender, receiver) = sync_channel(1);
+    queue.try_send(command(Reply(sender))).map_err(|refused| match refused {
+        TrySendError::Full(_) => CommandRefused::Busy,
+        TrySendError::Disconnected(_) => CommandRefused::Stopping,
+    })?;
+    let patience = CommandQueue::PATIENCE;
+    receiver.recv_timeout(patience.to_std()).unwrap_or_else(|error| {
+        Err(match error {
+            RecvTimeoutError::Timeout => CommandRefused::NoAnswer(patience),
+            RecvTimeoutError::Disconnected => CommandRefused::Stopping,
+        })
+    })
 }

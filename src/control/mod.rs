@@ -8,7 +8,7 @@ mod status;
 pub mod wire;
 
 pub use board::{Board, Slot};
-pub use command::{Command, CommandQueue, CommandRefused, Reply};
+pub use command::{CaptureCommand, Command, CommandQueue, CommandRefused, Commands, Reply};
 pub use port::{AlertArchive, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, OutboxItem, OutboxKey};
 pub use status::{
     AlertCounts, BaselinePhase, BaselineStatus, CaptureState, CaptureStatus, DeviceSummary, FlowSummary,

@@ -111,6 +111,8 @@ pub enum CaptureState {
     Quiet,
     /// Lost; it is opened again as soon as it is back. With the reason.
     Waiting(String),
+    /// Closed on request; nothing is captured until it is started, or the daemon is started anew.
+    Stopped,
     /// Read to its end.
     Ended,
 }

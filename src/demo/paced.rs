@@ -13,8 +13,10 @@ use crate::time::{Span, Timestamp};
 pub struct Paced {
     network: Network,
     factor: u64,
+    /// The simulated time when `watch` was started, or is to be.
     start: Timestamp,
     watch: Option<Stopwatch>,
+    paused: bool,
     pending: Option<Timestamp>,
     given: u64,
     // Nothing is ever sent: the receiver's timeout is the wait.
@@ -30,6 +32,7 @@ impl Paced {
             network,
             factor: u64::from(factor.max(1)),
             watch: None,
+            paused: false,
             pending: None,
             given: 0,
             quiet: sync_channel(0),
@@ -41,9 +44,35 @@ impl Paced {
         self.network.truths()
     }
 
+    /// Lets its time stand still.
+    pub fn pause(&mut self) {
+        self.start = self.simulated();
+        self.watch = None;
+        self.paused = true;
+    }
+
+    /// Goes on from where it was paused.
+    pub const fn resume(&mut self) {
+        self.paused = false;
+    }
+
+    /// Whether its time stands still.
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     fn simulated(&mut self) -> Timestamp {
+        if self.paused {
+            return self.start;
+        }
         let elapsed = self.watch.get_or_insert_with(Stopwatch::start).elapsed();
         self.start + Span::from_nanos(elapsed.as_nanos().saturating_mul(self.factor))
+    }
+
+    fn wait(&self, time: Span) {
+        // Only the timeout can end it.
+        let _ = self.quiet.1.recv_timeout(time.to_std());
     }
 }
 
@@ -54,10 +83,13 @@ impl Source for Paced {
             self.pending = self.network.advance();
         }
         let Some(due) = self.pending else { return Ok(Next::End) };
+        if self.paused {
+            self.wait(Config::PATIENCE);
+            return Ok(Next::Idle(now.min(due)));
+        }
         let ahead = Span::from_nanos(due.since(now).as_nanos() / self.factor);
         if ahead > Span::ZERO {
-            // Only the timeout can end the wait.
-            let _ = self.quiet.1.recv_timeout(ahead.min(Config::PATIENCE).to_std());
+            self.wait(ahead.min(Config::PATIENCE));
         }
         if ahead > Config::PATIENCE {
             return Ok(Next::Idle(self.simulated().min(due)));

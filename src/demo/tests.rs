@@ -312,6 +312,27 @@ fn a_paced_network_keeps_the_time_and_never_makes_its_reader_wait_long() {
 }
 
 #[test]
+fn a_paused_network_goes_on_where_it_was() {
+    let mut paced = Paced::new(Network::new(config(&[], 60)), 1_000);
+    let time = |paced: &mut Paced| match paced.next().expect("a network does not fail") {
+        Next::Frame(frame) => (true, frame.time),
+        Next::Idle(time) => (false, time),
+        Next::End => panic!("ended early"),
+    };
+    while !time(&mut paced).0 {}
+    paced.pause();
+    let frames = paced.counters().frames;
+    let (first, second) = (time(&mut paced), time(&mut paced));
+    assert_eq!((first.0, first, paced.counters().frames), (false, second, frames), "its time stands still");
+    paced.resume();
+    let watch = Stopwatch::start();
+    let (_, next) = time(&mut paced);
+    assert!(next >= first.1 && next.since(first.1).as_nanos() <= 1_000 * watch.elapsed().as_nanos());
+    while !time(&mut paced).0 {}
+    assert!(paced.counters().frames > frames);
+}
+
+#[test]
 fn a_paced_network_that_is_behind_does_not_pause() {
     let mut paced = Paced::new(Network::new(config(&[], 60)), u32::MAX);
     for _ in 0..5_000 {

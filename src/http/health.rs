@@ -60,6 +60,12 @@ impl Health {
         seen.judge.observe(status.judge.as_ref(), now);
     }
 
+    /// What whoever asks should know although nothing is wrong; a line, or nothing.
+    pub(super) fn remark(status: &Status) -> &'static str {
+        let stopped = status.meter.as_ref().is_some_and(|m| m.capture.state == CaptureState::Stopped);
+        if stopped { "capture: stopped on request\n" } else { "" }
+    }
+
     /// What is wrong, one line each; nothing when all is well.
     pub(super) fn complaints(&self, status: &Status, now: Span) -> Vec<String> {
         self.observe(status, now);

@@ -124,14 +124,14 @@ impl Collector for Snapshot {
 
 fn capture(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
     let (capture, counters) = (&meter.capture, &meter.capture.counters);
-    let waits = matches!(capture.state, CaptureState::Waiting(_));
-    out.gauge("capture_up", "1 while the source of frames is open", u64::from(!waits))?;
+    let closed = matches!(capture.state, CaptureState::Waiting(_) | CaptureState::Stopped);
+    out.gauge("capture_up", "1 while the source of frames is open", u64::from(!closed))?;
     let now = state_word(&capture.state);
     out.one_of(
         "capture_state",
         "State of the source of frames",
         "state",
-        (now, ["running", "quiet", "waiting", "ended"]),
+        (now, ["running", "quiet", "waiting", "stopped", "ended"]),
     )?;
     out.counter("capture_frames", "Frames that the source gave", counters.frames)?;
     let drops = [("kernel", counters.kernel_drops), ("interface", counters.interface_drops)];

@@ -11,6 +11,7 @@ mod gate;
 mod head;
 mod health;
 mod metrics;
+mod packets;
 mod query;
 mod reply;
 mod router;
@@ -20,6 +21,7 @@ mod view;
 mod view_drops;
 mod view_interfaces;
 mod view_lists;
+mod view_packets;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use crate::control::AlertQuery;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
 /// A query or body that is not understood, in words for its sender.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +25,9 @@ pub(super) enum BadRequest {
     /// A body of another shape.
     #[error("the body is not a JSON object with at most \"duration_seconds\": {0}")]
     Body(String),
+    /// A body where none is taken.
+    #[error("the body is neither empty nor {{}}")]
+    NoBody,
     /// A time to learn out of range.
     #[error("duration_seconds is not a whole number from 10 to 2592000 (30 days)")]
     Duration,
@@ -97,6 +100,55 @@ pub(super) fn alerts(query: &str) -> Result<AlertQuery, BadRequest> {
     Ok(wanted)
 }
 
+/// The query of `/api/capture/packets`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct PacketQuery {
+    /// At most this many, 1 to [`PacketQuery::MAX_LIMIT`].
+    pub(super) limit: usize,
+    /// Only what matches this expression of pcap-filter(7), which was not checked.
+    pub(super) filter: Option<String>,
+    /// None older than this.
+    pub(super) since: Option<Timestamp>,
+    /// The bytes as well; then at most [`PacketQuery::MAX_WITH_BYTES`].
+    pub(super) bytes: bool,
+}
+
+impl PacketQuery {
+    pub(super) const MAX_LIMIT: usize = 1_000;
+    pub(super) const MAX_WITH_BYTES: usize = 100;
+    const MAX_FILTER: usize = 1_000;
+}
+
+/// The query of `/api/capture/packets`. A plus sign in the filter is a space, as forms write it.
+pub(super) fn packets(query: &str) -> Result<PacketQuery, BadRequest> {
+    const ALL: &str = "limit, filter, since, bytes";
+    let (mut limit, mut text, mut since, mut bytes) = (None, None, None, None);
+    let spaced = query.split('&').map(|pair| match pair.strip_prefix("filter=") {
+        Some(filter) => format!("filter={}", filter.replace('+', " ")),
+        None => pair.to_owned(),
+    });
+    for (name, value) in pairs(&spaced.collect::<Vec<_>>().join("&"))? {
+        let value = value.as_str();
+        match name.as_str() {
+            "limit" => set(&mut limit, ("limit", value), "a whole number from 1 to 1000", |v| {
+                parsed(v).filter(|n| (1..=PacketQuery::MAX_LIMIT).contains(n))
+            }),
+            "filter" => set(&mut text, ("filter", value), "an expression of at most 1000 bytes", |v| {
+                (v.len() <= PacketQuery::MAX_FILTER).then(|| v.to_owned())
+            }),
+            "since" => set(&mut since, ("since", value), "a time such as 2015-01-14T17:02:33Z", parsed),
+            "bytes" => set(&mut bytes, ("bytes", value), "true or false", parsed),
+            _ => Err(BadRequest::Unknown(clipped(&name), ALL)),
+        }?;
+    }
+    let (limit, bytes) = (limit.unwrap_or(PacketQuery::MAX_WITH_BYTES), bytes.unwrap_or(false));
+    if bytes && limit > PacketQuery::MAX_WITH_BYTES {
+        let expected = "a whole number from 1 to 100, as it must be with bytes=true";
+        return Err(BadRequest::Value { name: "limit", value: limit.to_string(), expected });
+    }
+    Ok(PacketQuery { limit, filter: text.filter(|text| !text.trim().is_empty()), since, bytes })
+}
+
 /// The query of an export, which has the filters of `/api/alerts` and no pages.
 pub(super) fn export(query: &str) -> Result<AlertQuery, BadRequest> {
     let mut wanted = AlertQuery::default();
@@ -143,6 +195,12 @@ fn clipped(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
+/// The body of a write that takes nothing.
+pub(super) fn empty(body: &[u8]) -> Result<(), BadRequest> {
+    let body: Vec<u8> = body.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
+    if matches!(body.as_slice(), b"" | b"{}") { Ok(()) } else { Err(BadRequest::NoBody) }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StartBaseline {
@@ -170,7 +228,6 @@ mod tests {
     use super::*;
     use crate::alert::Severity;
     use crate::behaviour::Kind;
-    use crate::time::Timestamp;
 
     #[test]
     fn every_parameter_of_alerts_is_read() {
@@ -192,6 +249,24 @@ mod tests {
             alerts("since=1970-01-01T01:00:01+01:00").unwrap().since,
             Some(Timestamp::from_parts(1, 0))
         );
+    }
+
+    #[test]
+    fn packets_are_asked_for_by_filter_and_time() {
+        let wanted =
+            packets("limit=7&filter=tcp+port%2080&since=1970-01-01T01:00:01+01:00&bytes=true").unwrap();
+        assert_eq!((wanted.limit, wanted.filter.as_deref()), (7, Some("tcp port 80")));
+        assert_eq!((wanted.since, wanted.bytes), (Some(Timestamp::from_parts(1, 0)), true));
+        assert_eq!(packets("filter=tcp[0]%2B1=2").unwrap().filter.as_deref(), Some("tcp[0]+1=2"));
+        let plain = packets("filter=").unwrap();
+        assert_eq!((plain.limit, plain.filter, plain.since, plain.bytes), (100, None, None, false));
+        assert!(packets("limit=1000").is_ok());
+        for query in
+            ["limit=1001", "limit=101&bytes=true", "bytes=1", "since=x", "filters=tcp", "filter=a&filter=b"]
+        {
+            assert!(packets(query).is_err(), "{query}");
+        }
+        assert!(packets(&format!("filter={}", "a".repeat(1_001))).is_err());
     }
 
     #[test]
@@ -227,6 +302,13 @@ mod tests {
         assert_eq!(limit("", 8), Ok(8));
         assert!(none("a=b").is_err());
         assert_eq!(none("&"), Ok(()));
+    }
+
+    #[test]
+    fn a_body_that_is_not_wanted_is_refused() {
+        assert!([&b""[..], b"{}", b" {\n}\n"].into_iter().all(|body| empty(body).is_ok()));
+        assert!([&b"[]"[..], b"{\"a\":1}", b"{"].into_iter().all(|body| empty(body).is_err()));
+        assert_eq!(BadRequest::NoBody.to_string(), "the body is neither empty nor {}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! [`Router`]: from a request to its [`Reply`]. Who may ask, which methods a path has, and which part answers.
 //!
-//! Reading is open to whoever reaches the listener, which is the loopback interface by default. Writing needs the
-//! admin token. Names are checked for both, so that a web page elsewhere cannot make a browser ask in its stead.
+//! Reading is open to whoever reaches the listener, which is the loopback interface by default. Writing, and reading
+//! packets, needs the admin token. Names are checked for both, so that a web page elsewhere cannot make a browser ask in its stead.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -14,6 +14,7 @@ use super::assets::Assets;
 use super::export::{Export, Exports, Format};
 use super::head::MAX_BODY;
 use super::health::Health;
+use super::packets::Packets;
 use super::query::{self, BadRequest};
 use super::reply::Reply;
 use super::server::Counters;
@@ -36,6 +37,7 @@ pub(super) struct Router {
     throttle: Throttle,
     health: Health,
     exports: Exports,
+    packets: Packets,
     counters: Arc<Counters>,
     clock: Stopwatch,
 }
@@ -54,12 +56,15 @@ enum Route<'a> {
     Interfaces,
     Export(Format),
     StartBaseline,
+    StartCapture,
+    StopCapture,
+    Packets,
     Health,
     Metrics,
 }
 
 /// The paths that stand as they are. Besides these there are the files of `assets`, and [`ALERT`].
-const FIXED: [(&str, Route<'static>); 12] = [
+const FIXED: [(&str, Route<'static>); 15] = [
     ("/api/statistics", Route::Statistics),
     ("/api/alerts", Route::Alerts),
     ("/api/flows", Route::Flows),
@@ -68,6 +73,9 @@ const FIXED: [(&str, Route<'static>); 12] = [
     ("/api/export/alerts.jsonl", Route::Export(Format::Lines)),
     ("/api/export/alerts.csv", Route::Export(Format::Csv)),
     ("/api/capture/status", Route::Capture),
+    ("/api/capture/packets", Route::Packets),
+    ("/api/capture/start", Route::StartCapture),
+    ("/api/capture/stop", Route::StopCapture),
     ("/api/ml/status", Route::Ml),
     ("/api/ml/baseline/start", Route::StartBaseline),
     ("/healthz", Route::Health),
@@ -91,7 +99,7 @@ impl<'a> Route<'a> {
     /// The methods, as `Allow` names them.
     const fn methods(self) -> &'static str {
         match self {
-            Self::StartBaseline => "POST",
+            Self::StartBaseline | Self::StartCapture | Self::StopCapture => "POST",
             _ => "GET, HEAD",
         }
     }
@@ -116,6 +124,7 @@ impl Router {
             throttle: Throttle::default(),
             health: Health::default(),
             exports: Exports::new(stop),
+            packets: Packets::default(),
             counters,
             clock: Stopwatch::start(),
         }
@@ -153,16 +162,31 @@ impl Router {
         let Some(route) = Route::find(path, &self.assets) else {
             return Err(Reply::problem(404, "there is nothing at this path"));
         };
-        match (route, request.method()) {
-            (Route::StartBaseline, Method::Post) => {
-                self.check_writer(request)?;
+        match (route.methods(), request.method()) {
+            ("POST", Method::Post) => {
+                self.check_owner(request)?;
                 query::none(query).map_err(|bad| refused(&bad))?;
-                self.start_baseline(request)
+                self.write(route, request)
             }
-            (Route::StartBaseline, _) => Err(not_allowed(route)),
-            (_, Method::Get | Method::Head) => self.read(route, path, query, request),
+            ("GET, HEAD", Method::Get | Method::Head) => self.read(route, path, query, request),
             _ => Err(not_allowed(route)),
         }
+    }
+
+    fn write(&self, route: Route<'_>, request: &mut Request) -> Result<Reply, Reply> {
+        let body = read_body(request)?;
+        if route == Route::StartBaseline {
+            return self.start_baseline(&body);
+        }
+        query::empty(&body).map_err(|bad| refused(&bad))?;
+        let commands = &self.parts.commands;
+        let done = match route {
+            Route::StartCapture => commands.start_capture(),
+            Route::StopCapture => commands.stop_capture(),
+            _ => return Err(not_allowed(route)),
+        };
+        done.map_err(|error| not_done(&error))?;
+        Ok(Reply::json(200, &CaptureAnswer::new(&self.parts.board.status())))
     }
 
     fn read(&self, route: Route<'_>, path: &str, query: &str, request: &Request) -> Result<Reply, Reply> {
@@ -171,6 +195,10 @@ impl Router {
         match route {
             Route::Alerts => return self.alerts(query),
             Route::Export(format) => return self.export(format, query, request),
+            Route::Packets => {
+                self.check_owner(request)?;
+                return self.packets.reply(query, &self.parts.commands);
+            }
             Route::Flows => {
                 let limit = query::limit(query, FlowsAnswer::MAX_LIMIT).map_err(|bad| refused(&bad))?;
                 return Ok(Reply::json(200, &FlowsAnswer::new(meter, limit)));
@@ -198,7 +226,14 @@ impl Router {
                     (header(request, "Accept-Encoding"), header(request, "If-None-Match"));
                 return self.assets.reply(path, accepted, known).ok_or_else(|| not_allowed(route));
             }
-            Route::Alerts | Route::Export(_) | Route::Flows | Route::Devices | Route::StartBaseline => {
+            Route::Alerts
+            | Route::Export(_)
+            | Route::Flows
+            | Route::Devices
+            | Route::StartBaseline
+            | Route::StartCapture
+            | Route::StopCapture
+            | Route::Packets => {
                 return Err(not_allowed(route));
             }
         })
@@ -260,24 +295,19 @@ impl Router {
     fn healthz(&self, status: &Status) -> Reply {
         let complaints = self.complaints(status);
         if complaints.is_empty() {
-            return plain(200, "ok\n".to_owned());
+            return plain(200, format!("ok\n{}", Health::remark(status)));
         }
         plain(503, complaints.join("\n") + "\n")
     }
 
-    fn start_baseline(&self, request: &mut Request) -> Result<Reply, Reply> {
-        let body = read_body(request)?;
-        let duration = query::start_baseline(&body).map_err(|bad| refused(&bad))?;
+    fn start_baseline(&self, body: &[u8]) -> Result<Reply, Reply> {
+        let duration = query::start_baseline(body).map_err(|bad| refused(&bad))?;
         match self.parts.commands.start_baseline(duration) {
             Ok(()) => {
                 let duration_seconds = duration.map(|span| span.as_secs());
                 Ok(Reply::json(202, &BaselineStarted { phase: "learning", duration_seconds }))
             }
-            Err(error @ CommandRefused::Busy) => {
-                Err(Reply::problem(503, &error.to_string()).with("Retry-After", "5"))
-            }
-            Err(error @ CommandRefused::Stopping) => Err(Reply::problem(503, &error.to_string())),
-            Err(error @ CommandRefused::NoAnswer(_)) => Err(Reply::problem(504, &error.to_string())),
+            Err(error) => Err(not_done(&error)),
         }
     }
 
@@ -307,15 +337,15 @@ impl Router {
         ))
     }
 
-    /// Whether a request may change anything: from our own page or no page at all, with the admin token.
-    fn check_writer(&self, request: &Request) -> Result<(), Reply> {
+    /// Whether a request may change anything, or read what others say: from our own page or no page at all, with the admin token.
+    fn check_owner(&self, request: &Request) -> Result<(), Reply> {
         let site = header(request, "Sec-Fetch-Site");
         let origin = header(request, "Origin");
         let own_origin = origin
             .split_once("://")
             .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(header(request, "Host")));
         if !matches!(site, "" | "same-origin" | "none") || !(origin.is_empty() || own_origin) {
-            return Err(Reply::problem(403, "writes are not taken from the pages of another site"));
+            return Err(Reply::problem(403, "this is not taken from the pages of another site"));
         }
         let given = header(request, "Authorization");
         let token = given
@@ -347,9 +377,19 @@ fn not_allowed(route: Route<'_>) -> Reply {
     Reply::problem(405, "this path does not have that method").with("Allow", route.methods())
 }
 
-fn refused(bad: &BadRequest) -> Reply {
+pub(super) fn refused(bad: &BadRequest) -> Reply {
     let status = if matches!(bad, BadRequest::Duration) { 422 } else { 400 };
     Reply::problem(status, &bad.to_string())
+}
+
+pub(super) fn not_done(error: &CommandRefused) -> Reply {
+    let why = error.to_string();
+    match error {
+        CommandRefused::Busy => Reply::problem(503, &why).with("Retry-After", "5"),
+        CommandRefused::Stopping => Reply::problem(503, &why),
+        CommandRefused::NoAnswer(_) => Reply::problem(504, &why),
+        CommandRefused::Impossible(_) => Reply::problem(409, &why),
+    }
 }
 
 /// The reason goes to the log: it names files, which are nobody's business outside.

@@ -209,6 +209,14 @@ fn health_says_what_is_wrong() {
     check(503, "capture: nothing published yet\n");
     bench.board.meter.publish(meter());
     check(200, "ok\n");
+    let mut stopped = meter();
+    stopped.capture.state = CaptureState::Stopped;
+    bench.board.meter.publish(stopped);
+    check(200, "ok\ncapture: stopped on request\n");
+    assert_eq!(bench.json("/api/capture/status")["capture"]["state"], "stopped");
+    let metrics = bench.get("/metrics").text();
+    assert!(metrics.contains("\ntapguard_capture_up 0\n"), "{metrics}");
+    assert!(metrics.contains("\ntapguard_capture_state{state=\"stopped\"} 1\n"), "{metrics}");
     let mut waiting = meter();
     waiting.capture.state = CaptureState::Waiting("the interface is gone".to_owned());
     bench.board.meter.publish(waiting);

@@ -148,7 +148,9 @@ impl CaptureView {
             state: state_word(&capture.state),
             waiting_for: match &capture.state {
                 CaptureState::Waiting(why) => Some(why.clone()),
-                CaptureState::Running | CaptureState::Quiet | CaptureState::Ended => None,
+                CaptureState::Running | CaptureState::Quiet | CaptureState::Stopped | CaptureState::Ended => {
+                    None
+                }
             },
             time: meter.now.to_string(),
             last_packet: last.map(|time| time.to_string()),
@@ -175,6 +177,7 @@ pub(super) const fn state_word(state: &CaptureState) -> &'static str {
         CaptureState::Running => "running",
         CaptureState::Quiet => "quiet",
         CaptureState::Waiting(_) => "waiting",
+        CaptureState::Stopped => "stopped",
         CaptureState::Ended => "ended",
     }
 }

@@ -7,7 +7,7 @@ use crate::control::{BaselinePhase, CaptureState, JudgeStatus, Status};
 use crate::time::Span;
 
 /// What `capture` may say.
-pub(super) const CAPTURE: [&str; 4] = ["running", "quiet", "waiting", "ended"];
+pub(super) const CAPTURE: [&str; 5] = ["running", "quiet", "waiting", "stopped", "ended"];
 /// What `model` may say.
 pub(super) const MODEL: [&str; 4] = ["none", "learning", "ready", "insufficient"];
 
@@ -16,7 +16,7 @@ pub(super) const MODEL: [&str; 4] = ["none", "learning", "ready", "insufficient"
 pub(super) struct StateRecord {
     /// Version of the daemon.
     version: &'static str,
-    /// `running`, `quiet`, `waiting` or `ended`.
+    /// `running`, `quiet`, `waiting`, `stopped` or `ended`.
     capture: Option<&'static str>,
     /// The source is open, whether or not frames come.
     capturing: Option<bool>,
@@ -73,6 +73,7 @@ impl StateRecord {
                 CaptureState::Running => "running",
                 CaptureState::Quiet => "quiet",
                 CaptureState::Waiting(_) => "waiting",
+                CaptureState::Stopped => "stopped",
                 CaptureState::Ended => "ended",
             }),
             capturing: meter.map(|m| matches!(m.capture.state, CaptureState::Running | CaptureState::Quiet)),

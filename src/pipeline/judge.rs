@@ -150,6 +150,7 @@ impl Judge {
             Observation::Window(seen) => self.handle_window(&seen),
             Observation::Evidence(evidence) => self.find(evidence, Provenance::default()),
             Observation::Time(now) => self.handle_time(now),
+            Observation::Unwatched(now) => self.baseline.handle_step(now),
             Observation::Step(now) => {
                 self.baseline.handle_step(now);
                 self.incidents.handle_step(now);
@@ -461,6 +462,20 @@ fn count(n: usize) -> f64 {
 mod tests {
     use super::*;
     use crate::behaviour::Party;
+
+    #[test]
+    fn time_without_capture_teaches_nothing() {
+        let at = |seconds: i64| Timestamp::from_parts(1_700_000_000 + seconds, 0);
+        let mut judge = Judge::new(JudgeConfig::default());
+        judge.start_baseline(at(0), None);
+        judge.handle(Observation::Time(at(10)));
+        for second in 11..=600 {
+            judge.handle(Observation::Unwatched(at(second)));
+            judge.handle(Observation::Time(at(second)));
+        }
+        judge.handle(Observation::Time(at(605)));
+        assert_eq!((judge.baseline().learned(), judge.now()), (Span::from_secs(15), Some(at(605))));
+    }
 
     #[test]
     fn with_detection_off_findings_are_counted_and_the_tap_itself_is_told_of() {

@@ -47,6 +47,8 @@ pub struct Meter {
     now: Option<Timestamp>,
     next_tick: Timestamp,
     longest_step: Span,
+    /// Nothing is captured now.
+    blind: bool,
     /// Windows whose device was put out of the table before they ended.
     windows_lost: u64,
     steps: u64,
@@ -72,6 +74,7 @@ impl Meter {
             now: None,
             next_tick: Timestamp::EPOCH,
             longest_step: config.longest_step,
+            blind: false,
             windows_lost: 0,
             steps: 0,
             observations: VecDeque::new(),
@@ -80,6 +83,7 @@ impl Meter {
 
     /// Takes one frame in.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
+        self.blind = false;
         let mut digest = dissect(frame);
         digest.time = self.advance(digest.time);
         self.counts.handle(&digest);
@@ -93,10 +97,24 @@ impl Meter {
 
     /// Nothing came; the time is now. [`Timestamp::EPOCH`] says that nobody knows the time yet.
     pub fn handle_idle(&mut self, now: Timestamp) {
-        if now != Timestamp::EPOCH {
-            let now = self.advance(now);
-            self.drain(now);
+        self.blind = false;
+        self.pass(now);
+    }
+
+    /// Nothing is captured now, whatever there may be on the wire; the time is now. Timers go on; windows of which a
+    /// part falls in this time are told of as not whole, and what waits for an answer is forgotten: nobody would see it.
+    pub fn handle_unwatched(&mut self, now: Timestamp) {
+        let known = self.now.unwrap_or(now);
+        if !std::mem::replace(&mut self.blind, true) {
+            self.flows.flush(known);
+            while self.flows.poll_event().is_some() {}
+            self.behaviours.handle_gap();
         }
+        if now != Timestamp::EPOCH {
+            // Before the windows that end by now.
+            self.observations.push_back(Observation::Unwatched(known.max(now)));
+        }
+        self.pass(now);
     }
 
     /// The capture has ended: flows end, windows that are not over are dropped.
@@ -158,6 +176,13 @@ impl Meter {
     #[must_use]
     pub const fn steps(&self) -> u64 {
         self.steps
+    }
+
+    fn pass(&mut self, now: Timestamp) {
+        if now != Timestamp::EPOCH {
+            let now = self.advance(now);
+            self.drain(now);
+        }
     }
 
     /// Moves the clock and ticks where a second has passed. Gives the time to use: never earlier than before, except
@@ -288,5 +313,29 @@ fn resolve(devices: &Devices, who: &Identity) -> Party {
         ips: who.ip.into_iter().collect(),
         name: None,
         vendor: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_with_a_hole_is_told_of_before_it_ends() {
+        let at = |seconds: i64| Timestamp::from_parts(1_700_000_040 + seconds, 0);
+        let mut meter = Meter::new(&MeterConfig::default());
+        let told = |meter: &mut Meter| std::iter::from_fn(|| meter.poll_observation()).collect::<Vec<_>>();
+        meter.handle_unwatched(Timestamp::EPOCH);
+        assert_eq!(told(&mut meter), [], "nobody knows the time yet");
+        meter.handle_idle(at(0));
+        meter.handle_idle(at(1));
+        assert_eq!(told(&mut meter), [Observation::Time(at(0)), Observation::Time(at(1))]);
+        meter.handle_unwatched(at(2));
+        assert_eq!(told(&mut meter), [Observation::Unwatched(at(2)), Observation::Time(at(2))]);
+        // The clock that stamps the frames is a little behind.
+        meter.handle_unwatched(at(1));
+        assert_eq!(told(&mut meter), [Observation::Unwatched(at(2))]);
+        meter.handle_idle(at(3));
+        assert_eq!(told(&mut meter), [Observation::Time(at(3))]);
     }
 }

@@ -16,6 +16,8 @@ pub enum Observation {
     Evidence(Evidence),
     /// The capture's clock went on to this time; about one each second.
     Time(Timestamp),
+    /// Nothing was captured for a while up to this time: what began before it was not watched whole.
+    Unwatched(Timestamp),
     /// The capture's clock jumped to this time: what was measured before and after it has no common scale.
     Step(Timestamp),
 }

@@ -63,6 +63,24 @@ impl Daemon {
         http::get(self.address, path)
     }
 
+    /// A GET with the admin token, which must be answered with 200.
+    pub(crate) fn get_as_owner(&self, path: &str) -> Answer {
+        let answer = http::request(self.address, "GET", path, &self.bearer(), "").unwrap();
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer
+    }
+
+    fn bearer(&self) -> String {
+        format!("Authorization: Bearer {}\r\n", self.token.as_ref().unwrap())
+    }
+
+    /// A POST with the admin token and no body, which must be answered with 200.
+    pub(crate) fn post(&self, path: &str) -> Answer {
+        let answer = http::request(self.address, "POST", path, &self.bearer(), "").unwrap();
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer
+    }
+
     pub(crate) fn statistics(&self) -> serde_json::Value {
         self.get("/api/statistics").json()
     }

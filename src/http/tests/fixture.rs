@@ -7,13 +7,14 @@ use std::sync::mpsc::Receiver;
 
 use crate::alert::{Alert, AlertId, Event, Severity};
 use crate::behaviour::{Kind, Party, Peer, Protocol, Reason};
-use crate::capture::SourceCounters;
+use crate::capture::{Next, Recent, Source, SourceCounters};
 use crate::control::wire::AlertRecord;
 use crate::control::{
     AlertArchive, AlertCounts, AlertPage, AlertQuery, ArchiveError, BaselinePhase, BaselineStatus, Board,
-    CaptureState, CaptureStatus, Command, CommandQueue, DeviceSummary, FlowSummary, HttpStatus, JudgeStatus,
-    MeterStatus, ModelStatus, SourceKind, StoreStatus,
+    CaptureCommand, CaptureState, CaptureStatus, Command, CommandQueue, CommandRefused, DeviceSummary,
+    FlowSummary, HttpStatus, JudgeStatus, MeterStatus, ModelStatus, SourceKind, StoreStatus,
 };
+use crate::demo::{self, Network};
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
 use crate::packet::Mac;
@@ -29,6 +30,8 @@ pub(crate) struct Bench {
     pub(crate) token: AdminToken,
     /// Where commands arrive; none once it was taken.
     pub(crate) commands: Option<Receiver<Command>>,
+    /// The same of the capture thread.
+    pub(crate) capture: Option<Receiver<CaptureCommand>>,
 }
 
 impl Bench {
@@ -55,7 +58,7 @@ impl Bench {
         let (queue, commands) = CommandQueue::new();
         let parts = parts(&board, queue, &token);
         let server = Server::start_within(config, parts, limits).unwrap();
-        Self { server, board, token, commands: Some(commands) }
+        Self { server, board, token, commands: Some(commands.judge), capture: Some(commands.capture) }
     }
 
     /// Another server beside this one.
@@ -94,8 +97,37 @@ impl Bench {
         })
     }
 
+    /// Carries out what the capture thread is asked: a stop at once, a start never.
+    pub(crate) fn obey_capture(&mut self) {
+        let (commands, board) = (self.capture.take().unwrap(), Arc::clone(&self.board));
+        std::thread::spawn(move || {
+            for command in &commands {
+                match command {
+                    CaptureCommand::Stop { reply } => {
+                        let mut stopped = meter();
+                        stopped.capture.state = CaptureState::Stopped;
+                        board.meter.publish(stopped);
+                        reply.send(Ok(()));
+                    }
+                    CaptureCommand::Start { reply } => {
+                        reply.send(Err(CommandRefused::Impossible("not permitted".to_owned())));
+                    }
+                    CaptureCommand::Recent { most, since, reply } => {
+                        reply.send(Ok(recent().snapshot(most, since)));
+                    }
+                    CaptureCommand::Reopen { .. } => panic!("HTTP has no such route"),
+                }
+            }
+        });
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+    }
+
+    /// A `GET` with the admin token.
+    pub(crate) fn get_as_owner(&self, path: &str) -> Answer {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{}\r\n", self.bearer()))
     }
 
     pub(crate) fn json(&self, path: &str) -> serde_json::Value {
@@ -106,9 +138,14 @@ impl Bench {
 
     /// A `POST` that starts a baseline, with more header lines and a body.
     pub(crate) fn start_baseline(&self, lines: &str, body: &str) -> Answer {
+        self.post("/api/ml/baseline/start", lines, body)
+    }
+
+    /// A `POST` with more header lines and a body.
+    pub(crate) fn post(&self, path: &str, lines: &str, body: &str) -> Answer {
         let length = body.len();
         self.ask(&format!(
-            "POST /api/ml/baseline/start HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{lines}\r\n{body}"
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{lines}\r\n{body}"
         ))
     }
 
@@ -133,6 +170,18 @@ impl Drop for Bench {
     fn drop(&mut self) {
         self.server.end_within(Span::from_secs(20));
     }
+}
+
+/// A minute of the generated network, in memory.
+fn recent() -> Recent {
+    let mut recent = Recent::new();
+    let mut network = Network::new(demo::Config::new(1, NOW));
+    while recent.snapshot(1, Some(NOW + Span::from_secs(60))).frames().next().is_none() {
+        if let Ok(Next::Frame(frame)) = network.next() {
+            recent.push(&frame);
+        }
+    }
+    recent
 }
 
 fn parts(board: &Arc<Board>, commands: CommandQueue, token: &AdminToken) -> Parts {

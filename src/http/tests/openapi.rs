@@ -171,6 +171,86 @@ fn a_write_answers_as_described() {
 }
 
 #[test]
+fn capture_is_switched_as_described() {
+    let document = description();
+    let mut bench = Bench::new();
+    bench.obey_capture();
+    let bearer = bench.bearer();
+    for (path, lines, body, status) in [
+        ("/api/capture/stop", "", "", 401),
+        ("/api/capture/stop", &*bearer, "{\"a\": 1}", 400),
+        ("/api/capture/stop", &*bearer, "{}", 200),
+        ("/api/capture/stop", &*bearer, "", 200),
+        ("/api/capture/start", "", "", 401),
+        ("/api/capture/start", &*bearer, "", 409),
+        ("/api/capture/start", &*bearer.replace("json", "xml"), "{}", 415),
+    ] {
+        let answer = bench.post(path, lines, body);
+        assert_eq!(answer.status, status, "{path} {body}");
+        check(&document, path, "post", &answer);
+        if status == 200 {
+            let answer: Value = serde_json::from_slice(&answer.body).unwrap();
+            assert_eq!(answer["capture"]["state"], "stopped");
+        }
+        if status == 409 {
+            assert_eq!(answer.problem(), "not permitted");
+        }
+    }
+    assert_eq!(bench.get("/api/capture/stop").header("Allow"), Some("POST"));
+}
+
+#[test]
+fn packets_are_as_described_and_for_the_owner_alone() {
+    let document = description();
+    let mut bench = Bench::new();
+    bench.obey_capture();
+    let path = "/api/capture/packets";
+    let ask = |query: &str, status: u16| {
+        let answer = bench.get_as_owner(&format!("{path}?{query}"));
+        assert_eq!(answer.status, status, "{query}: {}", answer.text());
+        check(&document, path, "get", &answer);
+        serde_json::from_slice::<Value>(&answer.body).unwrap()
+    };
+    let all = ask("limit=1000", 200);
+    let packets = all["packets"].as_array().unwrap();
+    assert!(
+        packets.len() > 100 && packets.len() <= 1_000 && all["held"].as_u64() >= Some(packets.len() as u64)
+    );
+    assert!(packets.iter().map(|p| p["time"].as_str().unwrap()).is_sorted_by(|a, b| a >= b), "newest first");
+    assert!(packets.iter().all(|p| p.get("bytes").is_none()));
+    for (filter, kind) in
+        [("arp", "arp"), ("udp+port+53", "dns"), ("tcp", "tcp_flags"), ("ip+or+vlan", "source_ip")]
+    {
+        let some = ask(&format!("limit=5&filter={filter}"), 200)["packets"].clone();
+        let some = some.as_array().unwrap();
+        assert!(!some.is_empty() && some.iter().all(|p| !p[kind].is_null()), "{filter}: {some:?}");
+    }
+    assert_eq!(ask("", 200)["packets"].as_array().unwrap().len(), 100);
+
+    let dns = ask("filter=udp+port+53&limit=1000", 200);
+    let dns = dns["packets"].as_array().unwrap();
+    let count =
+        packets.iter().filter(|p| [&p["source_port"], &p["destination_port"]].contains(&&53.into())).count();
+    assert!(dns.len() >= count && count > 0);
+    assert!(dns.iter().all(|p| p["protocol"] == "udp" && !p["dns"]["name"].is_null()));
+    let time = packets[9]["time"].as_str().unwrap();
+    let since = ask(&format!("since={time}"), 200);
+    assert!(since["packets"].as_array().unwrap().iter().all(|p| p["time"].as_str() >= Some(time)));
+    let bytes = ask("bytes=true&limit=1&filter=arp", 200);
+    let hex = bytes["packets"][0]["bytes"].as_str().unwrap();
+    assert_eq!(hex.len() as u64, 2 * bytes["packets"][0]["captured"].as_u64().unwrap());
+    assert_eq!(&hex[24..28], "0806");
+
+    assert!(
+        ask("filter=tcp+prt+80", 400)["detail"].as_str().unwrap().starts_with("bad filter `tcp prt 80`: ")
+    );
+    ask("limit=0", 400);
+    let bare = bench.get(path);
+    assert_eq!(bare.status, 401);
+    check(&document, path, "get", &bare);
+}
+
+#[test]
 fn vocabularies_are_those_of_the_program() {
     let document = description();
     let words = |name: &str| document["components"]["schemas"][name]["enum"].clone();
