@@ -20,14 +20,14 @@ const SIGNALS: [(&str, &str); 2] = [
     ),
     (
         "SIGHUP",
-        "Reads the configuration again. One that is not good changes nothing. Log level, MQTT and allowed host names \
-         change at once; the log names what needs a restart.",
+        "Reads the configuration again. One that is not good changes nothing. Log level, MQTT, allowed host names, \
+         thresholds and the capture change at once; the log names what needs a restart.",
     ),
 ];
 const FILES: [(&str, &str); 3] = [
     ("/etc/tapguard/tapguard.toml", "The configuration; every key is in it with its default."),
     ("/etc/tapguard/conf.d/*.toml", "Read after it, by name; later values win."),
-    ("/var/lib/tapguard", "The store: baseline, model, devices and alerts."),
+    ("/var/lib/tapguard", "The store: baseline, model, devices, alerts and what was set remotely."),
 ];
 
 /// Writes `tapguard.1`, a page for each subcommand, and completions for bash, zsh and fish.

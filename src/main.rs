@@ -68,15 +68,11 @@ fn serve(
         manager: service_manager(),
     };
     let reload = Reload {
-        read: Box::new(move || {
-            let config = Config::load(&inputs)?;
-            capture::check_filter(&config.capture.filter)?;
-            Ok(config)
-        }),
+        inputs,
         // The filter lives as long as the process.
         log: Box::new(move |level| drop(log.reload(filter(level)))),
     };
-    app::run(config, &options, reload, &mut io::stdout())
+    app::run(&config, &options, reload, &mut io::stdout())
 }
 
 fn replay(args: cli::Replay) -> Result<(), AppError> {
@@ -106,7 +102,7 @@ fn check_config(args: &cli::CheckConfig) -> Result<(), AppError> {
     let mut out = io::stdout().lock();
     if args.keys {
         for known in key::KEYS {
-            writeln!(out, "{}\n    {} Takes {}.", known.path, known.meaning, known.takes)
+            writeln!(out, "{}\n    {} Takes {}.", known.path, known.meaning, known.kind)
                 .map_err(AppError::Output)?;
         }
         return Ok(());
@@ -165,6 +161,7 @@ fn inputs(settings: &cli::Settings, flags: Vec<(String, String)>) -> Inputs {
         required: settings.config.is_some(),
         environment: variables.filter(|(name, _)| ours(name)).collect(),
         overrides: flags,
+        ..Inputs::default()
     }
 }
 

@@ -17,4 +17,5 @@ mod home_assistant;
 mod live;
 mod page;
 mod replay;
+mod settings;
 mod systemd;

@@ -1,7 +1,6 @@
 //! The daemon from start to stop. It tells the story: open, announce, run, wait, drain with a deadline.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -9,20 +8,26 @@ use std::thread;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::AppError;
 use super::capture::{CaptureLoop, Input};
+use super::desk::{Desk, Request};
 use super::judging::JudgeLoop;
-use super::reload::{Changes, Reload, Reloader};
-use super::start::{self, DEMO_LEARNING, Options};
+use super::opening::Opening;
+use super::reload::{Changes, Reload};
+use super::settings::Settings;
+use super::start::{self, Options};
 use super::supervision::Supervision;
+use super::trial::Trial;
 use crate::capture::{CaptureError, Recent};
-use crate::config::Config;
-use crate::control::{Board, CommandQueue, DeviceSummary};
-use crate::http::{About, Parts, Server};
+use crate::config::{Config, Origin};
+use crate::control::{
+    Board, CommandQueue, CommandRefused, DeviceSummary, SettingsAnswer, SettingsChange, SettingsRefused,
+};
+use crate::http::{self, About, Parts, Server};
 use crate::mqtt;
 use crate::store::Store;
 use crate::sys::clock::{self, Stopwatch};
@@ -37,6 +42,7 @@ struct Daemon {
     stop_mqtt: watch::Sender<bool>,
     mqtt: Option<JoinHandle<()>>,
     commands: CommandQueue,
+    requests: mpsc::Receiver<Request>,
     http: Server,
     store: Store,
     board: Arc<Board>,
@@ -59,30 +65,29 @@ const OBSERVATIONS: usize = 16_384;
 /// Time between two frames or idle calls of a live source beyond which the clock has jumped.
 const LONGEST_STEP: Span = Span::from_secs(30);
 
-/// Runs the daemon until SIGTERM or SIGINT; at SIGHUP the configuration is read again as `reload` says. What people need
-/// to know is written to `console`; the rest is logged.
+/// Runs the daemon until SIGTERM or SIGINT; at SIGHUP the configuration is read again as `reload` says. `config` is
+/// what it gives without what was set remotely. What people need to know is written to `console`; the rest is logged.
 ///
 /// # Errors
 /// When something cannot be opened, or a thread ends by itself.
 pub fn run(
-    mut config: Config,
+    config: &Config,
     options: &Options,
     reload: Reload,
     console: &mut dyn Write,
 ) -> Result<(), AppError> {
-    let input = start::open_input(&config.capture, options.origin)?;
-    let loaded = config.clone();
-    let passing = place_store(&mut config, &input, options)?;
-    let reloader = Reloader::new(reload, loaded, config.judge.alert.tap.clone());
+    let Opening { input, config: full, settings, store, replaced, passing } =
+        Opening::open(config, options, reload)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| AppError::Start { what: "the runtime", source })?;
     // Before anyone is told that it runs: a stop that comes at once is orderly too.
     let result = Signals::new(&runtime).and_then(|signals| {
-        let daemon = start(config, input, options, &runtime, console)?;
+        let parts = Opened { config: full, plain: config, input, store, replaced, settings: &settings };
+        let daemon = start(parts, options, &runtime, console)?;
         let supervision = Supervision::new(options.manager.clone());
-        runtime.block_on(daemon.wait_and_stop(signals, reloader, supervision))
+        runtime.block_on(daemon.wait_and_stop(signals, settings, supervision))
     });
     // A name that is being looked up for the broker is not waited for.
     runtime.shutdown_background();
@@ -94,42 +99,24 @@ pub fn run(
     result
 }
 
-/// Says where the store is, which depends on where the frames come from: what is learned of the generated network must
-/// never be taken for what a real one does, nor told under the real tap's name. Gives a directory that passes with
-/// the demo.
-fn place_store(config: &mut Config, input: &Input, options: &Options) -> Result<Option<PathBuf>, AppError> {
-    if let Input::Tap(_) = input {
-        if let Some(store) = &options.store {
-            config.store.path.clone_from(store);
-        }
-        return Ok(None);
-    }
-    config.judge.baseline.duration = DEMO_LEARNING;
-    let name = format!("{}-demo", config.judge.alert.tap);
-    if let Some(mqtt) = &mut config.mqtt {
-        mqtt.tap.clone_from(&name);
-        mqtt.learning = DEMO_LEARNING;
-    }
-    config.judge.alert.tap = name;
-    let (path, passing) = match &options.store {
-        Some(store) => (store.join("demo"), None),
-        None => {
-            let directory = start::passing_directory()?;
-            (directory.clone(), Some(directory))
-        }
-    };
-    config.store.path = path;
-    Ok(passing)
+/// What the threads are made of.
+struct Opened<'a> {
+    config: Config,
+    /// Without what was set remotely.
+    plain: &'a Config,
+    input: Input,
+    store: Store,
+    replaced: bool,
+    settings: &'a Settings,
 }
 
 fn start(
-    mut config: Config,
-    input: Input,
+    opened: Opened<'_>,
     options: &Options,
     runtime: &Runtime,
     console: &mut dyn Write,
 ) -> Result<Daemon, AppError> {
-    let (store, replaced) = start::open_store(&config.store)?;
+    let Opened { mut config, plain, input, store, replaced, settings } = opened;
     let board = Arc::new(Board::default());
     let (commands, asked) = CommandQueue::new();
     let announcement = announcement(&input);
@@ -138,18 +125,16 @@ fn start(
     let meter = start::meter(&config.meter, &store)?;
     let judge = start::judge(config.judge.clone(), &store)?;
     let token = start::admin_token(&store, options.new_token)?;
+    let (desk, requests) = Desk::new(settings.shown(), store.clone());
     let parts = Parts {
         board: Arc::clone(&board),
         archive: Arc::new(store.clone()),
         commands: commands.clone(),
+        settings: Arc::new(desk),
         token: token.hash.clone(),
-        about: About {
-            tap: config.judge.alert.tap.clone(),
-            version: env!("CARGO_PKG_VERSION"),
-            started: clock::now(),
-        },
+        about: about(&config),
     };
-    let http = Server::start(&config.http, parts)?;
+    let http = listen(&config, plain, parts)?;
     start::announce(&store, token.fresh.as_ref(), &shown(http.address()), &announcement, console)?;
 
     let (sender, observations) = sync_channel(OBSERVATIONS);
@@ -179,7 +164,37 @@ fn start(
         let parts = mqtt_parts(&store, &board, &commands, stop);
         runtime.spawn(mqtt::run(settings, parts))
     });
-    Ok(Daemon { stop_capture, capture_ended, judge_ended, stop_mqtt, mqtt, commands, http, store, board })
+    Ok(Daemon {
+        stop_capture,
+        capture_ended,
+        judge_ended,
+        stop_mqtt,
+        mqtt,
+        commands,
+        requests,
+        http,
+        store,
+        board,
+    })
+}
+
+/// Starts the page. An address that was set remotely and cannot be listened on would lock everyone out who is not at
+/// the machine, so that without it is taken then.
+fn listen(config: &Config, plain: &Config, parts: Parts) -> Result<Server, AppError> {
+    let remote = *config.origin("http.listen") == Origin::Remote;
+    match Server::start(&config.http, parts.clone()) {
+        Err(error) if remote => {
+            tracing::error!("http.listen as set remotely is not used: {}", one_line(&error));
+            let http = http::Config { listen: plain.http.listen, ..config.http.clone() };
+            Ok(Server::start(&http, parts)?)
+        }
+        started => Ok(started?),
+    }
+}
+
+fn about(config: &Config) -> About {
+    let tap = config.judge.alert.tap.clone();
+    About { tap, version: env!("CARGO_PKG_VERSION"), started: clock::now() }
 }
 
 fn announcement(input: &Input) -> String {
@@ -260,10 +275,10 @@ impl Daemon {
     async fn wait_and_stop(
         mut self,
         mut signals: Signals,
-        mut reloader: Reloader,
+        mut settings: Settings,
         mut supervision: Supervision,
     ) -> Result<(), AppError> {
-        let died = self.serve(&mut signals, &mut reloader, &mut supervision).await;
+        let died = self.serve(&mut signals, &mut settings, &mut supervision).await;
         tracing::info!("stopping");
         supervision.stopping();
         // A second interrupt is a person who does not want to wait.
@@ -278,9 +293,10 @@ impl Daemon {
     async fn serve(
         &mut self,
         signals: &mut Signals,
-        reloader: &mut Reloader,
+        settings: &mut Settings,
         supervision: &mut Supervision,
     ) -> Result<(), AppError> {
+        let mut trial = every(Trial::LOOK);
         let mut housekeeping = every(Housekeeping::INTERVAL);
         let mut opening = every(Supervision::OPENING);
         let mut beat = every(supervision.beat());
@@ -293,13 +309,18 @@ impl Daemon {
                     if signals.terminal_is_gone() {
                         return Ok(());
                     }
-                    self.reload(reloader, supervision).await;
+                    self.reload(settings, supervision).await;
                 }
                 ended = &mut self.capture_ended => return match ended {
                     Ok(Err(error)) => Err(error.into()),
                     Ok(Ok(())) | Err(_) => Err(AppError::Died { what: "the capture thread" }),
                 },
                 _ = &mut self.judge_ended => return Err(AppError::Died { what: "the judging thread" }),
+                Some(request) = self.requests.recv() => {
+                    let answer = self.change(&request.change, settings).await;
+                    request.answer(answer);
+                }
+                _ = trial.tick(), if settings.on_trial() => self.look_at_trial(settings).await,
                 _ = opening.tick(), if !supervision.is_ready() => supervision.handle(&self.board),
                 _ = beat.tick() => supervision.handle(&self.board),
                 _ = housekeeping.tick() => keeper.handle(&self.board, &self.store),
@@ -308,13 +329,18 @@ impl Daemon {
     }
 
     /// Reads the configuration again. One that is not good changes nothing.
-    async fn reload(&mut self, reloader: &mut Reloader, supervision: &mut Supervision) {
+    async fn reload(&mut self, settings: &mut Settings, supervision: &mut Supervision) {
         supervision.reloading();
-        let refused = match reloader.read() {
-            Ok(changes) => {
-                self.apply(changes).await;
-                None
-            }
+        let refused = match settings.reload() {
+            Ok(changes) => match self.apply(changes).await {
+                Ok(()) => None,
+                Err(refused) => {
+                    settings.capture_stays();
+                    let why = refused.to_string();
+                    tracing::error!("the capture goes on with the settings before the reload: {why}");
+                    Some(why)
+                }
+            },
             Err(error) => {
                 let why = one_line(&error);
                 tracing::error!("the configuration is not reloaded, the old one stays in force: {why}");
@@ -324,11 +350,84 @@ impl Daemon {
         supervision.reloaded(refused, &self.board);
     }
 
-    async fn apply(&mut self, changes: Changes) {
+    /// Makes a change that somebody asks for over HTTP or MQTT.
+    async fn change(
+        &mut self,
+        change: &SettingsChange,
+        settings: &mut Settings,
+    ) -> Result<SettingsAnswer, SettingsRefused> {
+        let mut plan = settings.plan(change)?;
+        let planned = std::mem::take(&mut plan.changes);
+        if change.dry_run || !settings.is_new(&plan) {
+            return Ok(settings.answer(planned, plan.moves_capture));
+        }
+        let on_trial = plan.moves_capture;
+        let changes = settings.carry_out(plan, &planned, change.author).await?;
+        match self.apply(changes).await {
+            Ok(()) => {}
+            // It may still open.
+            Err(CommandRefused::NoAnswer(_)) if on_trial => {}
+            Err(refused) if on_trial => {
+                let why = refused.to_string();
+                let back = Changes { capture: None, ..settings.roll_back(&why).await };
+                if let Err(error) = self.apply(back).await {
+                    tracing::error!("{error}");
+                }
+                return Err(match refused {
+                    CommandRefused::Impossible(why) => SettingsRefused::TakenBack(why),
+                    other => other.into(),
+                });
+            }
+            Err(refused) => tracing::error!("{refused}"),
+        }
+        settings.begin_trial(&self.board);
+        Ok(settings.answer(planned, on_trial))
+    }
+
+    /// Takes a change back whose capture did not come back.
+    async fn look_at_trial(&mut self, settings: &mut Settings) {
+        let Some(why) = settings.look(&self.board).await else { return };
+        let back = settings.roll_back(&why).await;
+        if let Err(refused) = self.apply(back).await {
+            settings.capture_stays();
+            tracing::error!("the capture cannot be opened as before: {refused}");
+        }
+    }
+
+    /// Has each component take its changes.
+    ///
+    /// # Errors
+    /// When the capture does not take its own: it goes on as before, and all others have changed.
+    async fn apply(&mut self, changes: Changes) -> Result<(), CommandRefused> {
         if let Some(hosts) = &changes.allowed_hosts {
             self.http.allow_hosts(hosts);
         }
-        let Some(settings) = changes.mqtt else { return };
+        if let Some(tuning) = changes.tuning {
+            let told = self.ask(move |commands| commands.retune(tuning)).await;
+            if let Err(refused) = told {
+                tracing::error!("the judge did not yet take the new thresholds: {refused}");
+            }
+        }
+        if let Some(settings) = changes.mqtt {
+            self.restart_mqtt(settings).await;
+        }
+        match changes.capture {
+            Some(config) => self.ask(move |commands| commands.reopen_capture(config)).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Asks another thread, and waits for its answer on one of the runtime's.
+    async fn ask(
+        &self,
+        command: impl FnOnce(&CommandQueue) -> Result<(), CommandRefused> + Send + 'static,
+    ) -> Result<(), CommandRefused> {
+        let commands = self.commands.clone();
+        let asked = tokio::task::spawn_blocking(move || command(&commands)).await;
+        asked.unwrap_or(Err(CommandRefused::Stopping))
+    }
+
+    async fn restart_mqtt(&mut self, settings: Option<mqtt::Config>) {
         if !self.stop_mqtt().await {
             tracing::error!("the old MQTT connection did not end in time");
         }

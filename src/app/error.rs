@@ -44,8 +44,8 @@ pub enum AppError {
         what: &'static str,
     },
     /// The system gave no random numbers.
-    #[error("the operating system has no random numbers for the name of a directory")]
-    NoChance,
+    #[error("the operating system has no random numbers for {0}")]
+    NoChance(&'static str),
     /// A part did not stop in time.
     #[error("{0} did not stop in time; what was not yet in the store may be lost")]
     Late(String),
@@ -80,7 +80,7 @@ impl AppError {
             Self::Store(StoreError::Directory { .. }) => exit::CANTCREAT,
             Self::Store(_) | Self::Output(_) => exit::IOERR,
             Self::Http(_) => exit::UNAVAILABLE,
-            Self::Randomness(_) | Self::NoChance | Self::Start { .. } => exit::OSERR,
+            Self::Randomness(_) | Self::NoChance(_) | Self::Start { .. } => exit::OSERR,
             Self::Died { .. } | Self::Late(_) | Self::Hurried => exit::SOFTWARE,
         }
     }

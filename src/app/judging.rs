@@ -86,6 +86,11 @@ impl JudgeLoop {
                 self.publish();
                 reply.send(Ok(()));
             }
+            Command::Retune { tuning, reply } => {
+                self.judge.retune(tuning.model, tuning.learning);
+                self.publish();
+                reply.send(Ok(()));
+            }
         }
     }
 

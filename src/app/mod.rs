@@ -6,13 +6,18 @@
 
 mod capture;
 mod daemon;
+mod desk;
 mod error;
 mod judging;
+mod opening;
+mod plan;
 mod reload;
 mod replay;
+mod settings;
 mod start;
 mod status;
 mod supervision;
+mod trial;
 
 pub use daemon::run;
 pub use error::AppError;

@@ -11,6 +11,7 @@ use crate::alert::Alert;
 use crate::baseline::Baseline;
 use crate::bounded::Text;
 use crate::capture::{self, Next, Source, Tap};
+use crate::config::Config;
 use crate::control::DeviceSummary;
 use crate::demo::{self, Network, Paced};
 use crate::flow::{DeviceKey, KnownDevice};
@@ -56,7 +57,7 @@ pub enum Origin {
 /// to take a new token.
 const PATIENCE: Span = Span::from_secs(10);
 /// What the generated network is learned for, and the quiet time after it before the first attack.
-pub(super) const DEMO_LEARNING: Span = Span::from_secs(7_200);
+const DEMO_LEARNING: Span = Span::from_secs(7_200);
 const DEMO_QUIET: Span = Span::from_secs(120);
 /// Quiet time between two attacks: long enough for each to be seen by itself.
 const DEMO_GAP: Span = Span::from_secs(1_800);
@@ -111,6 +112,18 @@ pub(super) fn open_store(config: &crate::store::Config) -> Result<(Store, bool),
         tracing::error!("the store did not open and was moved to {moved_to}: {}", replaced.why);
     }
     Ok((store, replaced.is_some()))
+}
+
+/// Settings for the generated network: what is learned of it must never be taken for what a real one does, nor told
+/// under the real tap's name.
+pub(super) fn fit_to_demo(config: &mut Config) {
+    config.judge.baseline.duration = DEMO_LEARNING;
+    let name = format!("{}-demo", config.judge.alert.tap);
+    if let Some(mqtt) = &mut config.mqtt {
+        mqtt.tap.clone_from(&name);
+        mqtt.learning = DEMO_LEARNING;
+    }
+    config.judge.alert.tap = name;
 }
 
 /// The admin token as far as it is known.
@@ -227,7 +240,7 @@ fn text(text: Option<&str>) -> Text<63> {
 
 /// A directory of our own for a demo that nobody wants to keep.
 pub(super) fn passing_directory() -> Result<PathBuf, AppError> {
-    let chance = getrandom::u64().map_err(|_| AppError::NoChance)?;
+    let chance = getrandom::u64().map_err(|_| AppError::NoChance("the name of a directory"))?;
     let directory = std::env::temp_dir().join(format!("tapguard-demo-{chance:016x}"));
     DirBuilder::new()
         .mode(0o700)

@@ -126,6 +126,11 @@ impl Baseline {
         };
     }
 
+    /// Sets what [`Self::start`] learns for when it is not told; what is being learned goes on as begun.
+    pub const fn set_duration(&mut self, duration: Span) {
+        self.config.duration = duration;
+    }
+
     /// Tells the time of the capture, at least every few seconds, after the windows that ended by then: or the last
     /// ones of the time to learn would come when learning is over. Learning counts the time that passes between two
     /// calls; a step of more than an hour, a step back, and the time between a snapshot and its restoration count

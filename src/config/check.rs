@@ -1,22 +1,17 @@
 //! From the file's shape to the components' settings: ranges, files and what needs what.
 
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
-use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use super::raw::{self, Raw};
-use super::{Config, ConfigError, Layers, LogLevel};
+use super::{Config, ConfigError, Layers, LogLevel, Written, key};
+use crate::control::SettingValue;
 use crate::mqtt::{Login, Tls};
 use crate::pipeline::{JudgeConfig, MeterConfig};
 use crate::time::Span;
 use crate::{alert, baseline, capture, feature, http, model, mqtt, store};
 
-pub(super) fn check(
-    raw: &Raw,
-    written: BTreeMap<&'static str, String>,
-    layers: &Layers,
-) -> Result<Config, ConfigError> {
+pub(super) fn check(raw: &Raw, written: Written, layers: &Layers) -> Result<Config, ConfigError> {
     let checker = Checker(layers);
     let tap = checker.tap(raw)?;
     let learning = checker.baseline(&raw.detection)?;
@@ -62,16 +57,10 @@ impl Checker<'_> {
         Ok(capture::Config {
             interface,
             promiscuous: raw.promiscuous_mode.unwrap_or(default.promiscuous),
-            ring_bytes: self.number(
-                "network.buffer_size",
-                raw.buffer_size,
-                65_536..=1 << 30,
-                default.ring_bytes,
-            )?,
+            ring_bytes: self.number("network.buffer_size", raw.buffer_size, default.ring_bytes)?,
             snapshot_bytes: self.number(
                 "network.snapshot_length",
                 raw.snapshot_length,
-                128..=262_144,
                 default.snapshot_bytes,
             )?,
             filter: raw.filter.clone().unwrap_or(default.filter),
@@ -80,14 +69,13 @@ impl Checker<'_> {
 
     fn window(&self, raw: &raw::Detection) -> Result<Span, ConfigError> {
         let default = feature::Config::default().window;
-        self.seconds("detection.feature_window", raw.feature_window, 10..=3_600, default)
+        self.seconds("detection.feature_window", raw.feature_window, default)
     }
 
     fn baseline(&self, raw: &raw::Detection) -> Result<baseline::Config, ConfigError> {
         let default = baseline::Config::default();
-        let range = 60..=31_536_000;
         let duration =
-            self.seconds("detection.baseline_duration", raw.baseline_duration, range, default.duration)?;
+            self.seconds("detection.baseline_duration", raw.baseline_duration, default.duration)?;
         Ok(baseline::Config { duration, window: self.window(raw)?, ..default })
     }
 
@@ -98,16 +86,15 @@ impl Checker<'_> {
         let path = "ml_models.isolation_forest.";
         let key = |leaf: &str| format!("{path}{leaf}");
         Ok(model::Config {
-            trees: self.number(&key("n_estimators"), forest.n_estimators, 10..=1_000, default.trees)?,
-            subsample: self.number(&key("max_samples"), forest.max_samples, 16..=4_096, default.subsample)?,
-            seed: self.number(&key("random_state"), forest.random_state, 0..=i64::MAX, default.seed)?,
+            trees: self.number(&key("n_estimators"), forest.n_estimators, default.trees)?,
+            subsample: self.number(&key("max_samples"), forest.max_samples, default.subsample)?,
+            seed: self.number(&key("random_state"), forest.random_state, default.seed)?,
             alert_threshold: self.ratio(
                 "detection.alert_threshold",
                 tuning.alert_threshold,
-                0.2,
                 default.alert_threshold,
             )?,
-            sensitivity: self.ratio("detection.sensitivity", tuning.sensitivity, 0.0, default.sensitivity)?,
+            sensitivity: self.ratio("detection.sensitivity", tuning.sensitivity, default.sensitivity)?,
         })
     }
 
@@ -115,16 +102,14 @@ impl Checker<'_> {
         let default = store::Config::default();
         let day = 86_400;
         let days = default.alert_retention.as_secs() / day;
-        let retention: u64 =
-            self.number("store.alert_retention_days", raw.alert_retention_days, 1..=3_650, days)?;
+        let retention: u64 = self.number("store.alert_retention_days", raw.alert_retention_days, days)?;
         Ok(store::Config {
             path: raw.path.as_ref().map_or(default.path, PathBuf::from),
-            quota: self.number("store.quota", raw.quota, 64 << 20..=i64::MAX, default.quota)?,
+            quota: self.number("store.quota", raw.quota, default.quota)?,
             alert_retention: Span::from_secs(retention * day),
             outbox_capacity: self.number(
                 "store.outbox_capacity",
                 raw.outbox_capacity,
-                1..=1_000_000,
                 default.outbox_capacity,
             )?,
             deliver,
@@ -140,17 +125,12 @@ impl Checker<'_> {
         let discovery =
             self.levels("mqtt.discovery_prefix", raw.discovery_prefix.as_deref(), "homeassistant")?;
         let config = mqtt::Config {
-            port: self.number("mqtt.port", raw.port, 1..=65_535, port)?,
+            port: self.number("mqtt.port", raw.port, port)?,
             login: self.login(raw)?,
             tls,
             prefix,
             tap: tap.to_owned(),
-            state_interval: self.seconds(
-                "mqtt.state_interval",
-                raw.state_interval,
-                1..=86_400,
-                Span::from_secs(60),
-            )?,
+            state_interval: self.seconds("mqtt.state_interval", raw.state_interval, Span::from_secs(60))?,
             discovery: raw.discovery.unwrap_or(true).then_some(discovery),
             learning,
             host,
@@ -254,34 +234,20 @@ impl Checker<'_> {
         }
     }
 
-    fn seconds(
-        &self,
-        path: &str,
-        value: Option<i64>,
-        range: RangeInclusive<i64>,
-        default: Span,
-    ) -> Result<Span, ConfigError> {
-        self.number(path, value, range, default.as_secs()).map(Span::from_secs)
+    fn seconds(&self, path: &str, value: Option<i64>, default: Span) -> Result<Span, ConfigError> {
+        self.number(path, value, default.as_secs()).map(Span::from_secs)
     }
 
-    fn number<T: TryFrom<i64>>(
-        &self,
-        path: &str,
-        value: Option<i64>,
-        range: RangeInclusive<i64>,
-        default: T,
-    ) -> Result<T, ConfigError> {
+    fn number<T: TryFrom<i64>>(&self, path: &str, value: Option<i64>, default: T) -> Result<T, ConfigError> {
         let Some(value) = value else { return Ok(default) };
-        let within = Some(value).filter(|v| range.contains(v)).and_then(|v| T::try_from(v).ok());
+        let within = takes(path, &SettingValue::Integer(value)).then(|| T::try_from(value).ok()).flatten();
         within.ok_or_else(|| self.0.bad(path, value))
     }
 
-    fn ratio(&self, path: &str, value: Option<f64>, least: f64, default: f64) -> Result<f64, ConfigError> {
-        match value {
-            None => Ok(default),
-            Some(value) if (least..=1.0).contains(&value) => Ok(value),
-            Some(value) => Err(self.0.bad(path, value)),
-        }
+    fn ratio(&self, path: &str, value: Option<f64>, default: f64) -> Result<f64, ConfigError> {
+        let Some(value) = value else { return Ok(default) };
+        let within = takes(path, &SettingValue::Number(value)).then_some(value);
+        within.ok_or_else(|| self.0.bad(path, value))
     }
 
     fn text(&self, path: &str, value: &str) -> ConfigError {
@@ -291,6 +257,11 @@ impl Checker<'_> {
     fn needs(&self, key: &'static str, needs: &'static str) -> ConfigError {
         ConfigError::Needs { origin: self.0.origin(key), key, needs }
     }
+}
+
+/// Whether the table's bounds of a key hold a number.
+fn takes(path: &str, value: &SettingValue) -> bool {
+    key::find(path).is_some_and(|known| known.kind.read(value).is_some())
 }
 
 fn first_line(text: &str) -> String {

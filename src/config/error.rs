@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::key;
+use crate::control::SettingKind;
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum Origin {
     },
     /// An environment variable.
     Environment(String),
+    /// What was set remotely.
+    Remote,
     /// The command line.
     CommandLine,
     /// Nobody set it.
@@ -28,6 +31,7 @@ impl fmt::Display for Origin {
         match self {
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::Remote => f.write_str("remote settings"),
             Self::CommandLine => f.write_str("command line"),
             Self::Default => f.write_str("default"),
         }
@@ -78,7 +82,7 @@ pub enum ConfigError {
         /// The key.
         key: &'static str,
         /// What it takes.
-        takes: &'static str,
+        takes: SettingKind,
         /// What it was given.
         value: String,
     },
@@ -117,7 +121,22 @@ pub enum ConfigError {
     Layers(#[source] config::ConfigError),
 }
 
-fn hint(key: &str) -> String {
+impl ConfigError {
+    /// The key that is wrong and what is wrong with it, without its place; none where it is not one key's fault.
+    #[must_use]
+    pub fn problem(&self) -> Option<(&str, String)> {
+        match self {
+            Self::Unknown { key, .. } => Some((key, format!("unknown key {key}{}", hint(key)))),
+            Self::Value { key, takes, value, .. } => Some((key, format!("{key} takes {takes}, not {value}"))),
+            Self::Needs { key, needs, .. } => Some((key, format!("{key} needs {needs}"))),
+            Self::Secret { key, .. } => Some((key, format!("cannot read the file that {key} names"))),
+            _ => None,
+        }
+    }
+}
+
+/// What to do about an unknown key.
+pub(super) fn hint(key: &str) -> String {
     key::nearest(key).map_or_else(
         || "; `tapguard check-config --keys` lists the known ones".to_owned(),
         |near| format!("; did you mean {near}?"),

@@ -1,7 +1,7 @@
 //! The configuration: a TOML file, `conf.d` beside it, the environment and the command line, put together by the
 //! `config` crate, checked once, and handed out as each component's own settings.
 //!
-//! Later layers win: defaults, the file, `conf.d/*.toml` by name, `TAPGUARD_SECTION__KEY`, flags. An unknown key or
+//! Later layers win: defaults, the file, `conf.d/*.toml` by name, what was set remotely, `TAPGUARD_SECTION__KEY`, flags. An unknown key or
 //! a value out of range is refused with its place; nothing is guessed.
 
 mod check;
@@ -39,9 +39,14 @@ pub struct Config {
     pub http: http::Config,
     /// What is logged.
     pub log: LogLevel,
-    /// The values that somebody set, as text by key.
-    written: BTreeMap<&'static str, String>,
+    written: Written,
 }
+
+/// The values that somebody set, as text by key, and where each stands.
+pub(crate) type Written = BTreeMap<&'static str, (String, Origin)>;
+
+/// What was set remotely: text by key.
+pub type Overlay = BTreeMap<String, String>;
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +75,8 @@ pub struct Inputs {
     pub environment: Vec<(String, String)>,
     /// Settings by flags, as path and value.
     pub overrides: Vec<(String, String)>,
+    /// What was set remotely.
+    pub overlay: Overlay,
 }
 
 /// Names the directory of a service's credentials (systemd.exec(5)).
@@ -78,6 +85,7 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// The layers as read, which know where each value stands.
 pub(crate) struct Layers {
     files: Vec<Layer>,
+    overlay: Overlay,
     environment: Vec<(String, String)>,
     overrides: Vec<(String, String)>,
     /// Where a service manager put secrets for us.
@@ -102,11 +110,29 @@ impl Config {
     /// not; secrets are compared by the names of their files.
     #[must_use]
     pub fn changed(&self, other: &Self) -> Vec<&'static str> {
-        let differs = |path: &&str| self.written.get(path) != other.written.get(path);
+        let differs = |path: &&str| self.value(path) != other.value(path);
         let mut paths: Vec<_> = key::KEYS.iter().map(|k| k.path).filter(differs).collect();
         paths.sort_unstable();
         paths
     }
+
+    /// The text of a value that somebody set.
+    #[must_use]
+    pub fn value(&self, path: &str) -> Option<&str> {
+        self.written.get(path).map(|(text, _)| text.as_str())
+    }
+
+    /// Where the value of a key comes from.
+    #[must_use]
+    pub fn origin(&self, path: &str) -> &Origin {
+        self.written.get(path).map_or(&Origin::Default, |(_, origin)| origin)
+    }
+}
+
+/// What is wrong with a key that is not in the table, and which one may be meant.
+#[must_use]
+pub fn unknown(key: &str) -> String {
+    format!("unknown key {key}{}", error::hint(key))
 }
 
 impl Layers {
@@ -124,6 +150,9 @@ impl Layers {
                 return Err(ConfigError::UnknownVariable { name: name.clone() });
             }
         }
+        if let Some(path) = inputs.overlay.keys().find(|path| key::find(path).is_none()) {
+            return Err(ConfigError::Unknown { origin: Origin::Remote, key: path.clone() });
+        }
         for (path, _) in &inputs.overrides {
             if key::find(path).is_none() {
                 return Err(ConfigError::Unknown { origin: Origin::CommandLine, key: path.clone() });
@@ -131,14 +160,20 @@ impl Layers {
         }
         let find = |name: &str| inputs.environment.iter().find(|(n, _)| n == name).map(|(_, v)| v);
         let credentials = find(CREDENTIALS).filter(|v| !v.is_empty()).map(PathBuf::from);
-        Ok(Self { files, environment, overrides: inputs.overrides.clone(), credentials })
+        let (overlay, overrides) = (inputs.overlay.clone(), inputs.overrides.clone());
+        Ok(Self { files, overlay, environment, overrides, credentials })
     }
 
-    fn merge(&self) -> Result<(Raw, BTreeMap<&'static str, String>), ConfigError> {
+    fn merge(&self) -> Result<(Raw, Written), ConfigError> {
         let mut builder = config::Config::builder();
         for file in &self.files {
             builder = builder.add_source(config::File::from_str(&file.text, FileFormat::Toml));
         }
+        let mut overlay = config::Config::builder();
+        for (path, value) in &self.overlay {
+            overlay = overlay.set_override(path.as_str(), value.as_str()).map_err(ConfigError::Layers)?;
+        }
+        builder = builder.add_source(overlay.build().map_err(ConfigError::Layers)?);
         let environment = self.environment.iter().cloned().collect();
         builder = builder.add_source(
             config::Environment::with_prefix(key::PREFIX.trim_end_matches('_'))
@@ -150,7 +185,7 @@ impl Layers {
             builder = builder.set_override(path.as_str(), value.as_str()).map_err(ConfigError::Layers)?;
         }
         let merged = builder.build().map_err(ConfigError::Layers)?;
-        let text = |k: &key::Key| Some((k.path, merged.get_string(k.path).ok()?));
+        let text = |k: &key::Key| Some((k.path, (merged.get_string(k.path).ok()?, self.origin(k.path))));
         let written = key::KEYS.iter().filter_map(text).collect();
         let raw = merged.try_deserialize().map_err(|error| self.explain(error))?;
         Ok((raw, written))
@@ -179,8 +214,8 @@ impl Layers {
             Some(found) => ConfigError::Value {
                 origin: self.origin(path),
                 key: found.path,
-                takes: found.takes,
-                value: value.to_string(),
+                takes: found.kind,
+                value: if found.secret { "what is given".to_owned() } else { value.to_string() },
             },
             None => ConfigError::Unknown { origin: self.origin(path), key: path.to_owned() },
         }
@@ -195,6 +230,9 @@ impl Layers {
         if self.environment.iter().any(|(name, _)| *name == variable) {
             return Origin::Environment(variable);
         }
+        if self.overlay.contains_key(path) {
+            return Origin::Remote;
+        }
         let place = |f: &Layer| f.line(path).map(|line| Origin::File { path: f.path.clone(), line });
         self.files.iter().rev().find_map(place).unwrap_or(Origin::Default)
     }
@@ -202,7 +240,12 @@ impl Layers {
 
 #[cfg(test)]
 mod tests {
+    use proptest::strategy::{Strategy, ValueTree};
+    use proptest::string::string_regex;
+    use proptest::test_runner::TestRunner;
+
     use super::*;
+    use crate::control::SettingKind;
     use crate::time::Span;
 
     fn inputs(text: &str) -> (tempfile::TempDir, Inputs) {
@@ -267,15 +310,25 @@ mod tests {
             .unwrap();
         let mqtt = |inputs: &Inputs| Config::load(inputs).ok().and_then(|c| c.mqtt).unwrap();
         assert_eq!((mqtt(&inputs).host.as_str(), mqtt(&inputs).port), ("third", 2));
+        let origin = |inputs: &Inputs, key: &str| Config::load(inputs).ok().unwrap().origin(key).to_string();
+        assert!(origin(&inputs, "mqtt.port").ends_with("conf.d/10.toml:3"));
+        inputs.overlay = Overlay::from([("mqtt.host".to_owned(), "remote".to_owned())]);
+        assert_eq!((mqtt(&inputs).host.as_str(), mqtt(&inputs).port), ("remote", 2));
+        assert_eq!(origin(&inputs, "mqtt.host"), "remote settings");
         inputs.environment = vec![
             ("TAPGUARD_MQTT__HOST".to_owned(), "fourth".to_owned()),
             ("TAPGUARD_MQTT__USERNAME".to_owned(), "1e5".to_owned()),
             ("PATH".to_owned(), "/bin".to_owned()),
         ];
         assert_eq!(mqtt(&inputs).login.map(|l| l.username), Some("1e5".to_owned()));
+        assert_eq!(origin(&inputs, "mqtt.host"), "environment variable TAPGUARD_MQTT__HOST");
         assert_eq!((mqtt(&inputs).host.as_str(), mqtt(&inputs).tap.as_str()), ("fourth", "hall"));
         inputs.overrides = vec![("mqtt.host".to_owned(), "fifth".to_owned())];
         assert_eq!(mqtt(&inputs).host, "fifth");
+        assert_eq!(
+            (origin(&inputs, "mqtt.host"), origin(&inputs, "log.level")),
+            ("command line".into(), "default".into())
+        );
         inputs.environment.push(("TAPGUARD_MQTT_HOST".to_owned(), "x".to_owned()));
         let told = Config::load(&inputs).err().unwrap().to_string();
         assert_eq!(
@@ -309,6 +362,95 @@ mod tests {
                 known.path
             );
         }
+    }
+
+    /// What is wrong with one key set to a text, remotely; none where it is taken.
+    fn wrong(key: &str, text: &str) -> Option<String> {
+        let overlay = Overlay::from([(key.to_owned(), text.to_owned())]);
+        Config::load(&Inputs { overlay, ..Inputs::default() }).err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_bounds_of_the_table_are_those_of_the_check() {
+        let taken = |key: &str, text: &str| assert_eq!(wrong(key, text), None, "{key} = {text:?}");
+        let refused = |known: &key::Key, text: &str| {
+            let told = wrong(known.path, text).unwrap_or_default();
+            let start = format!("remote settings: {} takes {}, not ", known.path, known.kind);
+            assert!(told.starts_with(&start), "{} = {text:?}: {told}", known.path);
+        };
+        let mut runner = TestRunner::deterministic();
+        for known in key::KEYS {
+            match known.kind {
+                SettingKind::Integer { least, most, .. } => {
+                    taken(known.path, &least.to_string());
+                    taken(known.path, &most.to_string());
+                    refused(known, &(least - 1).to_string());
+                    if let Some(more) = most.checked_add(1) {
+                        refused(known, &more.to_string());
+                    }
+                }
+                SettingKind::Number { least, most } => {
+                    taken(known.path, &least.to_string());
+                    taken(known.path, &most.to_string());
+                    refused(known, &(least - 0.01).to_string());
+                    refused(known, &(most + 0.01).to_string());
+                    refused(known, "NaN");
+                }
+                SettingKind::Boolean => {
+                    taken(known.path, "true");
+                    taken(known.path, "false");
+                    refused(known, "perhaps");
+                }
+                SettingKind::Choice(words) => {
+                    words.iter().for_each(|word| taken(known.path, word));
+                    refused(known, "loud");
+                }
+                SettingKind::Text { pattern: Some(pattern), .. } => {
+                    let inner = pattern.strip_prefix('^').and_then(|p| p.strip_suffix('$')).unwrap();
+                    let texts = string_regex(inner).unwrap();
+                    for _ in 0..64 {
+                        taken(known.path, &texts.new_tree(&mut runner).unwrap().current());
+                    }
+                    // None of these is like any pattern of the table.
+                    for text in ["#", "a\u{7f}b", "+"] {
+                        refused(known, text);
+                    }
+                }
+                SettingKind::Text { pattern: None, .. } => {}
+            }
+        }
+    }
+
+    #[test]
+    fn the_defaults_of_the_table_are_those_of_the_components() {
+        let load = |settings: &[(&str, &str)]| {
+            let broker = [("mqtt.host", "b")];
+            let all = broker.iter().chain(settings);
+            let overlay = all.map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            Config::load(&Inputs { overlay, ..Inputs::default() }).ok().unwrap()
+        };
+        let plain = load(&[]);
+        for known in key::KEYS {
+            let Some(default) = known.default.filter(|_| known.path != "mqtt.host") else { continue };
+            let set = load(&[(known.path, default)]);
+            let same = set.capture == plain.capture
+                && set.meter.feature == plain.meter.feature
+                && set.judge == plain.judge
+                && set.store == plain.store
+                && set.mqtt == plain.mqtt
+                && set.http == plain.http
+                && set.log == plain.log;
+            assert!(same, "{} = {default}", known.path);
+        }
+        assert_eq!(plain.mqtt.map(|mqtt| mqtt.port), Some(1_883), "it has none in the table");
+        let host = Overlay::from([("mqtt.host".to_owned(), String::new())]);
+        assert!(Config::load(&Inputs { overlay: host, ..Inputs::default() }).ok().unwrap().mqtt.is_none());
+    }
+
+    #[test]
+    fn a_secret_is_not_told() {
+        let told = refusal("[mqtt]\nhost = \"b\"\nusername = \"u\"\npassword = [\"sesame\"]\n");
+        assert_eq!(told, "tapguard.toml:4: mqtt.password takes text, not what is given");
     }
 
     #[test]

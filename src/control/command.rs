@@ -3,6 +3,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 
 use crate::capture::{self, Snapshot};
+use crate::model;
 use crate::time::{Span, Timestamp};
 
 /// A request to the judging thread.
@@ -22,6 +23,22 @@ pub enum Command {
         /// Gets the answer once it holds.
         reply: Reply<()>,
     },
+    /// Judge from now on, and learn and train next time, with these settings. The model in use stays.
+    Retune {
+        /// The settings.
+        tuning: Tuning,
+        /// Gets the answer once they hold.
+        reply: Reply<()>,
+    },
+}
+
+/// Settings of the judging thread that change while it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tuning {
+    /// Thresholds, which hold at once, and training.
+    pub model: model::Config,
+    /// Capture time that the next baseline learns.
+    pub learning: Span,
 }
 
 /// A request to the capture thread.
@@ -128,6 +145,14 @@ impl CommandQueue {
     /// As for [`Self::start_baseline`].
     pub fn set_detection(&self, on: bool) -> Result<(), CommandRefused> {
         ask(&self.judge, |reply| Command::SetDetection { on, reply })
+    }
+
+    /// Gives the judging thread other settings and waits until they hold.
+    ///
+    /// # Errors
+    /// As for [`Self::start_baseline`].
+    pub fn retune(&self, tuning: Tuning) -> Result<(), CommandRefused> {
+        ask(&self.judge, |reply| Command::Retune { tuning, reply })
     }
 
     /// Closes the source of frames and waits until nothing more is captured.

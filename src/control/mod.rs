@@ -1,15 +1,21 @@
 //! What the data plane and the control plane say to each other: immutable [`Status`] out, [`Command`]s in, and the
-//! ports through which MQTT and HTTP reach the store.
+//! ports through which MQTT and HTTP reach the store and the settings.
 
 mod board;
 mod command;
 mod port;
+mod settings;
 mod status;
 pub mod wire;
 
 pub use board::{Board, Slot};
-pub use command::{CaptureCommand, Command, CommandQueue, CommandRefused, Commands, Reply};
+pub use command::{CaptureCommand, Command, CommandQueue, CommandRefused, Commands, Reply, Tuning};
 pub use port::{AlertArchive, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, OutboxItem, OutboxKey};
+pub use settings::{
+    Author, Effect, LastChange, Outcome, PlannedChange, Setting, SettingKind, SettingProblem, SettingSource,
+    SettingValue, SettingsAnswer, SettingsChange, SettingsDesk, SettingsRefused, SettingsVersion,
+    SettingsView, Wanted,
+};
 pub use status::{
     AlertCounts, BaselinePhase, BaselineStatus, CaptureState, CaptureStatus, DeviceSummary, FlowSummary,
     HttpStatus, JudgeStatus, MeterStatus, ModelStatus, MqttState, MqttStatus, SourceKind, Status,

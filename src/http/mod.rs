@@ -16,6 +16,7 @@ mod query;
 mod reply;
 mod router;
 mod server;
+mod settings;
 mod token;
 mod view;
 mod view_drops;

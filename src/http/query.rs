@@ -25,6 +25,12 @@ pub(super) enum BadRequest {
     /// A body of another shape.
     #[error("the body is not a JSON object with at most \"duration_seconds\": {0}")]
     Body(String),
+    /// A body that is no change of settings.
+    #[error("the body is not a JSON object of settings: {0}")]
+    Patch(String),
+    /// A body that names no version.
+    #[error("the body is not {{\"version\": NUMBER}}: {0}")]
+    Restore(String),
     /// A body where none is taken.
     #[error("the body is neither empty nor {{}}")]
     NoBody,
@@ -183,6 +189,18 @@ pub(super) fn limit(query: &str, most: usize) -> Result<usize, BadRequest> {
     Ok(limit.unwrap_or(most))
 }
 
+/// The query of a change of settings: whether it only says what would change.
+pub(super) fn dry_run(query: &str) -> Result<bool, BadRequest> {
+    let mut wanted = None;
+    for (name, value) in pairs(query)? {
+        if name != "dry_run" {
+            return Err(BadRequest::Unknown(clipped(&name), "dry_run"));
+        }
+        set(&mut wanted, ("dry_run", &value), "true or false", parsed)?;
+    }
+    Ok(wanted.unwrap_or(false))
+}
+
 /// The query of everything that takes none.
 pub(super) fn none(query: &str) -> Result<(), BadRequest> {
     match pairs(query)?.first() {
@@ -300,6 +318,9 @@ mod tests {
         }
         assert_eq!(limit("limit=9", 8).unwrap_err().to_string().split(" is").next(), Some("limit=\"9\""));
         assert_eq!(limit("", 8), Ok(8));
+        assert_eq!((dry_run(""), dry_run("dry_run=true")), (Ok(false), Ok(true)));
+        assert_eq!(dry_run("dry_run=1").unwrap_err().to_string(), "dry_run=\"1\" is not true or false");
+        assert_eq!(dry_run("dry_run=true&dry_run=true"), Err(BadRequest::Twice("dry_run")));
         assert!(none("a=b").is_err());
         assert_eq!(none("&"), Ok(()));
     }

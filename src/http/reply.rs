@@ -46,6 +46,17 @@ struct Problem<'a> {
     title: &'static str,
     status: u16,
     detail: &'a str,
+    #[serde(skip_serializing_if = "<[Fault]>::is_empty")]
+    errors: &'a [Fault],
+}
+
+/// One of several things that are wrong with a body.
+#[derive(Serialize)]
+pub(super) struct Fault {
+    /// Where, as RFC 6901 has it.
+    pub(super) pointer: String,
+    /// What.
+    pub(super) detail: String,
 }
 
 impl Reply {
@@ -69,7 +80,12 @@ impl Reply {
 
     /// An error for people and programs.
     pub(super) fn problem(status: u16, detail: &str) -> Self {
-        Self::new(status, PROBLEM, problem_body(status, detail)).with("Cache-Control", "no-store")
+        Self::problems(status, detail, &[])
+    }
+
+    /// The same with each place that is wrong.
+    pub(super) fn problems(status: u16, detail: &str, errors: &[Fault]) -> Self {
+        Self::new(status, PROBLEM, problem_body(status, detail, errors)).with("Cache-Control", "no-store")
     }
 
     /// "You have it already", for a representation of a length.
@@ -145,7 +161,7 @@ fn write_chunks(mut writer: impl Write, export: Export) -> io::Result<()> {
 /// The whole reply of the gate to what is no acceptable request.
 pub(super) fn refusal(refusal: Refusal) -> Vec<u8> {
     let (status, detail) = refusal.status();
-    let body = problem_body(status, detail);
+    let body = problem_body(status, detail, &[]);
     let mut text = format!(
         "HTTP/1.1 {status} {}\r\nServer: tapguard\r\nContent-Type: {PROBLEM}\r\nContent-Length: {}\r\n\
          Connection: close\r\nCache-Control: no-store\r\n",
@@ -164,9 +180,9 @@ pub(super) fn refusal(refusal: Refusal) -> Vec<u8> {
     bytes
 }
 
-fn problem_body(status: u16, detail: &str) -> Vec<u8> {
+fn problem_body(status: u16, detail: &str, errors: &[Fault]) -> Vec<u8> {
     // Numbers and text always have a JSON form.
-    serde_json::to_vec(&Problem { kind: "about:blank", title: title(status), status, detail })
+    serde_json::to_vec(&Problem { kind: "about:blank", title: title(status), status, detail, errors })
         .unwrap_or_default()
 }
 

@@ -1,7 +1,8 @@
 //! [`Router`]: from a request to its [`Reply`]. Who may ask, which methods a path has, and which part answers.
 //!
 //! Reading is open to whoever reaches the listener, which is the loopback interface by default. Writing, and reading
-//! packets, needs the admin token. Names are checked for both, so that a web page elsewhere cannot make a browser ask in its stead.
+//! packets or settings, needs the admin token. Names are checked for both, so that a web page elsewhere cannot make a
+//! browser ask in its stead.
 
 use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -18,6 +19,7 @@ use super::packets::Packets;
 use super::query::{self, BadRequest};
 use super::reply::Reply;
 use super::server::Counters;
+use super::settings::{self, Asked};
 use super::token::Throttle;
 use super::view::{BaselineStarted, CaptureAnswer, MlAnswer, Moment, Statistics};
 use super::view_interfaces::InterfacesAnswer;
@@ -56,6 +58,9 @@ enum Route<'a> {
     Interfaces,
     Export(Format),
     StartBaseline,
+    Config,
+    ConfigVersions,
+    RestoreConfig,
     StartCapture,
     StopCapture,
     Packets,
@@ -64,7 +69,7 @@ enum Route<'a> {
 }
 
 /// The paths that stand as they are. Besides these there are the files of `assets`, and [`ALERT`].
-const FIXED: [(&str, Route<'static>); 15] = [
+const FIXED: [(&str, Route<'static>); 18] = [
     ("/api/statistics", Route::Statistics),
     ("/api/alerts", Route::Alerts),
     ("/api/flows", Route::Flows),
@@ -78,6 +83,9 @@ const FIXED: [(&str, Route<'static>); 15] = [
     ("/api/capture/stop", Route::StopCapture),
     ("/api/ml/status", Route::Ml),
     ("/api/ml/baseline/start", Route::StartBaseline),
+    ("/api/config", Route::Config),
+    ("/api/config/versions", Route::ConfigVersions),
+    ("/api/config/restore", Route::RestoreConfig),
     ("/healthz", Route::Health),
     ("/metrics", Route::Metrics),
 ];
@@ -99,7 +107,8 @@ impl<'a> Route<'a> {
     /// The methods, as `Allow` names them.
     const fn methods(self) -> &'static str {
         match self {
-            Self::StartBaseline | Self::StartCapture | Self::StopCapture => "POST",
+            Self::StartBaseline | Self::StartCapture | Self::StopCapture | Self::RestoreConfig => "POST",
+            Self::Config => "GET, HEAD, PATCH",
             _ => "GET, HEAD",
         }
     }
@@ -162,19 +171,25 @@ impl Router {
         let Some(route) = Route::find(path, &self.assets) else {
             return Err(Reply::problem(404, "there is nothing at this path"));
         };
-        match (route.methods(), request.method()) {
-            ("POST", Method::Post) => {
+        match (route, request.method()) {
+            (Route::Config, Method::Patch) | (Route::RestoreConfig, Method::Post) => {
+                self.check_owner(request)?;
+                self.change_settings(route, query, request)
+            }
+            (_, Method::Post) if route.methods() == "POST" => {
                 self.check_owner(request)?;
                 query::none(query).map_err(|bad| refused(&bad))?;
                 self.write(route, request)
             }
-            ("GET, HEAD", Method::Get | Method::Head) => self.read(route, path, query, request),
+            (_, Method::Get | Method::Head) if route.methods().starts_with("GET") => {
+                self.read(route, path, query, request)
+            }
             _ => Err(not_allowed(route)),
         }
     }
 
     fn write(&self, route: Route<'_>, request: &mut Request) -> Result<Reply, Reply> {
-        let body = read_body(request)?;
+        let body = read_body(request, &["application/json"])?;
         if route == Route::StartBaseline {
             return self.start_baseline(&body);
         }
@@ -195,6 +210,12 @@ impl Router {
         match route {
             Route::Alerts => return self.alerts(query),
             Route::Export(format) => return self.export(format, query, request),
+            // What is set says more of the network than everybody need know.
+            Route::Config | Route::ConfigVersions => {
+                self.check_owner(request)?;
+                query::none(query).map_err(|bad| refused(&bad))?;
+                return self.settings(route);
+            }
             Route::Packets => {
                 self.check_owner(request)?;
                 return self.packets.reply(query, &self.parts.commands);
@@ -231,6 +252,9 @@ impl Router {
             | Route::Flows
             | Route::Devices
             | Route::StartBaseline
+            | Route::Config
+            | Route::ConfigVersions
+            | Route::RestoreConfig
             | Route::StartCapture
             | Route::StopCapture
             | Route::Packets => {
@@ -311,6 +335,37 @@ impl Router {
         }
     }
 
+    fn settings(&self, route: Route<'_>) -> Result<Reply, Reply> {
+        let view = self.parts.settings.view();
+        if route == Route::Config {
+            return Ok(settings::shown(200, &view));
+        }
+        let versions = self.parts.settings.versions().map_err(|error| {
+            tracing::warn!(%error, "a request for the versions of the settings failed");
+            Reply::problem(500, "the versions cannot be read; the log says why")
+        })?;
+        Ok(settings::versions(&view, versions))
+    }
+
+    fn change_settings(&self, route: Route<'_>, query: &str, request: &mut Request) -> Result<Reply, Reply> {
+        let dry_run = query::dry_run(query).map_err(|bad| refused(&bad))?;
+        let Some(if_match) = settings::if_match(headers(request, "If-Match")) else {
+            let detail = "send If-Match with the ETag of the settings that you have read";
+            return Err(Reply::problem(428, detail));
+        };
+        let mut asked = if route == Route::Config {
+            let body = read_body(request, &["application/merge-patch+json", "application/json"])?;
+            Asked::patch(&body)
+        } else {
+            Asked::restore(&read_body(request, &["application/json"])?)
+        }
+        .map_err(|bad| refused(&bad))?;
+        asked.change.dry_run = dry_run;
+        asked.change.if_match = Some(if_match);
+        let outcome = self.parts.settings.change(asked.change.clone());
+        Ok(asked.reply(outcome, &self.parts.settings.view()))
+    }
+
     /// Against DNS rebinding: a name that some stranger's domain server points here is not ours.
     fn check_host(&self, request: &Request) -> Result<(), Reply> {
         let named: Vec<&str> = headers(request, "Host").collect();
@@ -382,6 +437,7 @@ pub(super) fn refused(bad: &BadRequest) -> Reply {
     Reply::problem(status, &bad.to_string())
 }
 
+/// The reply to a command that was not carried out.
 pub(super) fn not_done(error: &CommandRefused) -> Reply {
     let why = error.to_string();
     match error {
@@ -406,16 +462,17 @@ fn interfaces() -> Result<Reply, Reply> {
     Ok(Reply::json(200, &InterfacesAnswer::new(found)))
 }
 
-/// The body of a write, which is JSON or nothing.
-fn read_body(request: &mut Request) -> Result<Vec<u8>, Reply> {
+/// The body of a write, which is JSON of one of these types or nothing.
+fn read_body(request: &mut Request, types: &[&str]) -> Result<Vec<u8>, Reply> {
     let kind =
         header(request, "Content-Type").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let length = request.body_length().unwrap_or(0);
     if length > MAX_BODY {
         return Err(Reply::problem(413, "a body has at most 64 KiB here"));
     }
-    if length > 0 && kind != "application/json" {
-        return Err(Reply::problem(415, "send the body as Content-Type: application/json"));
+    if length > 0 && !types.contains(&kind.as_str()) {
+        let detail = format!("send the body as Content-Type: {}", types.join(" or "));
+        return Err(Reply::problem(415, &detail));
     }
     let mut body = Vec::with_capacity(length);
     let most = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);

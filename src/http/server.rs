@@ -15,7 +15,7 @@ use super::gate::{self, Gate, Limits};
 use super::reply::Reply;
 use super::router::Router;
 use super::{Config, TokenHash};
-use crate::control::{AlertArchive, Board, CommandQueue, HttpStatus};
+use crate::control::{AlertArchive, Board, CommandQueue, HttpStatus, SettingsDesk};
 use crate::time::{Span, Timestamp};
 
 /// What the server shows and asks.
@@ -27,6 +27,8 @@ pub struct Parts {
     pub archive: Arc<dyn AlertArchive>,
     /// Where commands go.
     pub commands: CommandQueue,
+    /// The settings.
+    pub settings: Arc<dyn SettingsDesk>,
     /// The admin token's hash.
     pub token: TokenHash,
     /// Who answers.

@@ -3,6 +3,7 @@
 mod exports;
 pub(in crate::http) mod fixture;
 mod openapi;
+mod settings;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -167,6 +167,11 @@ impl Model {
         })
     }
 
+    /// Takes other thresholds; what was learned stays as it is.
+    pub fn retune(&mut self, config: &Config) {
+        (self.alert_threshold, self.stretch) = limits(config);
+    }
+
     /// Judges a window of a device.
     #[must_use]
     pub fn judge(&self, key: DeviceKey, vector: &FeatureVector) -> Verdict {
@@ -577,9 +582,11 @@ mod tests {
             let model = Model::train(&baseline, &config, minute(0)).unwrap();
             let verdict = model.judge(device(1), &vector);
             assert_eq!(verdict.unusual, verdict.score >= alert_threshold);
-            // A change of the settings is in force after a restart, without training.
-            let default = Model::train(&baseline, &Config::default(), minute(0)).unwrap();
+            // A change of the settings is in force at once and after a restart, without training.
+            let mut default = Model::train(&baseline, &Config::default(), minute(0)).unwrap();
             assert_eq!(Model::restore(&config, &default.snapshot()).unwrap(), model);
+            default.retune(&config);
+            assert_eq!(default, model);
             (verdict.score, model.threshold())
         };
         let [calm, measured, eager] = [0.0, 0.5, 1.0].map(|sensitivity| judge(0.8, sensitivity).0);

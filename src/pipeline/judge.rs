@@ -143,6 +143,16 @@ impl Judge {
         self.detection = on;
     }
 
+    /// Judges with other thresholds from now on. How long to learn holds from the next baseline on, and how to train
+    /// from the next training on.
+    pub fn retune(&mut self, config: model::Config, learning: Span) {
+        if let Ok(model) = &mut self.model {
+            model.retune(&config);
+        }
+        self.config.model = config;
+        self.baseline.set_duration(learning);
+    }
+
     /// Takes one observation in.
     pub fn handle(&mut self, observation: Observation) {
         match observation {

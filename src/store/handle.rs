@@ -331,7 +331,7 @@ impl Store {
     }
 
     /// Counts a record that cannot be read, and is nothing in its place.
-    fn unreadable<T>(&self) -> Option<T> {
+    pub(super) fn unreadable<T>(&self) -> Option<T> {
         self.0.shared.unreadable.fetch_add(1, Ordering::Relaxed);
         None
     }

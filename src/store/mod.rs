@@ -1,5 +1,5 @@
-//! Everything that survives a restart, in sled: alerts, the outbox, devices, snapshots of what was learned, and the
-//! hash of the admin token. Only this module knows sled, and only its writer thread writes.
+//! Everything that survives a restart, in sled: alerts, the outbox, devices, snapshots of what was learned, what was
+//! set remotely, and the hash of the admin token. Only this module knows sled, and only its writer thread writes.
 //!
 //! On disk, inside [`Config::path`] (mode 0700): `lock` (held while a process uses the store), `db-<n>/` (one
 //! generation of the database; the highest with a `complete` mark counts, any other is left over from a rewrite and
@@ -19,6 +19,7 @@ mod ledger;
 mod place;
 mod record;
 mod rewrite;
+mod settings;
 mod writer;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod tests;
 pub use error::StoreError;
 pub use handle::{Opened, Replaced, Store};
 pub use record::SnapshotName;
+pub use settings::{KeptSettings, KeptVersion};
 
 use std::path::PathBuf;
 

@@ -18,7 +18,7 @@ use crate::control::wire::AlertRecord;
 use crate::packet::Mac;
 use crate::time::Timestamp;
 
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 /// Most bytes of a kept alert or device. Sixteen of them still fit in a page that sled keeps in its log.
 const MAX_RECORD: usize = 16 << 10;
 /// Most bytes of JSON that a record may inflate to.
@@ -186,6 +186,8 @@ pub enum SnapshotName {
     Baseline,
     /// The trained model.
     Model,
+    /// What was set remotely; see [`KeptSettings`](super::KeptSettings).
+    Settings,
 }
 
 impl SnapshotName {
@@ -194,6 +196,7 @@ impl SnapshotName {
         match self {
             Self::Baseline => "baseline",
             Self::Model => "model",
+            Self::Settings => "settings",
         }
     }
 }
@@ -250,7 +253,7 @@ fn checksum(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
-fn from_json<T: for<'de> Deserialize<'de>>(value: &[u8]) -> Option<T> {
+pub(super) fn from_json<T: for<'de> Deserialize<'de>>(value: &[u8]) -> Option<T> {
     let (&version, json) = value.split_first()?;
     if version == VERSION { serde_json::from_slice(json).ok() } else { None }
 }

@@ -43,6 +43,11 @@ impl Cable {
             && ip(&format!("-n {namespace} link set out up")).status.success()
     }
 
+    /// Switches the tap's end off.
+    pub(crate) fn switch_off(&self) {
+        assert!(ip(&format!("link set {} down", self.tap)).status.success());
+    }
+
     /// Pulls it.
     pub(crate) fn pull(&self) {
         assert!(ip(&format!("link del {}", self.tap)).status.success());

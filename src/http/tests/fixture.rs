@@ -1,18 +1,21 @@
 //! A daemon that stands still: a filled board, a few alerts, and a client that speaks plain HTTP.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
 
 use crate::alert::{Alert, AlertId, Event, Severity};
 use crate::behaviour::{Kind, Party, Peer, Protocol, Reason};
 use crate::capture::{Next, Recent, Source, SourceCounters};
 use crate::control::wire::AlertRecord;
 use crate::control::{
-    AlertArchive, AlertCounts, AlertPage, AlertQuery, ArchiveError, BaselinePhase, BaselineStatus, Board,
-    CaptureCommand, CaptureState, CaptureStatus, Command, CommandQueue, CommandRefused, DeviceSummary,
-    FlowSummary, HttpStatus, JudgeStatus, MeterStatus, ModelStatus, SourceKind, StoreStatus,
+    AlertArchive, AlertCounts, AlertPage, AlertQuery, ArchiveError, Author, BaselinePhase, BaselineStatus,
+    Board, CaptureCommand, CaptureState, CaptureStatus, Command, CommandQueue, CommandRefused, DeviceSummary,
+    Effect, FlowSummary, HttpStatus, JudgeStatus, LastChange, MeterStatus, ModelStatus, Outcome,
+    PlannedChange, Setting, SettingKind, SettingSource, SettingsAnswer, SettingsChange, SettingsDesk,
+    SettingsRefused, SettingsVersion, SettingsView, SourceKind, StoreStatus,
 };
 use crate::demo::{self, Network};
 use crate::http::gate::Limits;
@@ -30,6 +33,7 @@ pub(crate) struct Bench {
     pub(crate) token: AdminToken,
     /// Where commands arrive; none once it was taken.
     pub(crate) commands: Option<Receiver<Command>>,
+    pub(crate) desk: Arc<StillDesk>,
     /// The same of the capture thread.
     pub(crate) capture: Option<Receiver<CaptureCommand>>,
 }
@@ -56,9 +60,11 @@ impl Bench {
         let board = Arc::new(Board::default());
         let token = AdminToken::generate().unwrap();
         let (queue, commands) = CommandQueue::new();
-        let parts = parts(&board, queue, &token);
+        let desk = Arc::new(StillDesk::default());
+        let parts = Parts { settings: Arc::<StillDesk>::clone(&desk), ..parts(&board, queue, &token) };
         let server = Server::start_within(config, parts, limits).unwrap();
-        Self { server, board, token, commands: Some(commands.judge), capture: Some(commands.capture) }
+        let capture = Some(commands.capture);
+        Self { server, board, token, commands: Some(commands.judge), capture, desk }
     }
 
     /// Another server beside this one.
@@ -91,7 +97,7 @@ impl Bench {
                     reply.send(Ok(()));
                     duration
                 }
-                Command::SetDetection { .. } => panic!("HTTP has no such route"),
+                Command::SetDetection { .. } | Command::Retune { .. } => panic!("HTTP has no such route"),
             });
             asked.collect()
         })
@@ -149,6 +155,15 @@ impl Bench {
         ))
     }
 
+    /// A request with the token, more header lines and a body.
+    pub(crate) fn write(&self, method: &str, path: &str, lines: &str, body: &str) -> Answer {
+        let (length, token) = (body.len(), self.token.as_str());
+        self.ask(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\
+             Authorization: Bearer {token}\r\n{lines}\r\n{body}"
+        ))
+    }
+
     pub(crate) fn bearer(&self) -> String {
         format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", self.token.as_str())
     }
@@ -189,8 +204,99 @@ fn parts(board: &Arc<Board>, commands: CommandQueue, token: &AdminToken) -> Part
         board: Arc::clone(board),
         archive: Arc::new(Archive(alerts())),
         commands,
+        settings: Arc::new(StillDesk::default()),
         token: token.hash().unwrap(),
         about: About { tap: "workshop".to_owned(), version: "0.1.0", started: NOW },
+    }
+}
+
+/// A desk that shows always the same, and answers as it was told to.
+#[derive(Default)]
+pub(crate) struct StillDesk {
+    pub(crate) outcomes: Mutex<VecDeque<Result<bool, SettingsRefused>>>,
+    pub(crate) asked: Mutex<Vec<SettingsChange>>,
+}
+
+impl SettingsDesk for StillDesk {
+    fn view(&self) -> Arc<SettingsView> {
+        Arc::new(settings())
+    }
+
+    fn change(&self, change: SettingsChange) -> Result<SettingsAnswer, SettingsRefused> {
+        self.asked.lock().unwrap().push(change);
+        let on_trial = self.outcomes.lock().unwrap().pop_front().unwrap()?;
+        let value = |text: &str| Some(text.to_owned());
+        let port =
+            PlannedChange { key: "mqtt.port", from: value("1883"), to: value("1"), effect: Effect::Now };
+        let password = PlannedChange { key: "mqtt.password", from: None, to: None, effect: Effect::Now };
+        Ok(SettingsAnswer { view: self.view(), changes: vec![port, password], on_trial })
+    }
+
+    fn versions(&self) -> Result<Vec<SettingsVersion>, SettingsRefused> {
+        let value = |key: &str, text: Option<&str>| (key.to_owned(), text.map(str::to_owned));
+        let settings = vec![value("mqtt.port", Some("1883")), value("mqtt.password", None)];
+        let version = |number, author, reason: Option<&str>| SettingsVersion {
+            number,
+            time: NOW,
+            author,
+            reason: reason.map(str::to_owned),
+            settings: settings.clone(),
+        };
+        let why = Some("the capture did not come back");
+        Ok(vec![version(2, Author::Rollback, why), version(1, Author::Mqtt, None)])
+    }
+}
+
+/// One setting of each kind and source.
+pub(crate) fn settings() -> SettingsView {
+    let setting = |key, kind, value: Option<&str>, default, source, effect| Setting {
+        key,
+        meaning: "What it does.",
+        kind,
+        value: value.map(str::to_owned),
+        set: value.is_some(),
+        default,
+        source,
+        effect,
+        secret: false,
+        fixed: None,
+        pending_restart: false,
+    };
+    let text = SettingKind::Text { what: "text", pattern: Some("^[a-z]+$"), empty: false };
+    let port = SettingKind::Integer { least: 1, most: 65_535, unit: "" };
+    let quota = SettingKind::Integer { least: 5, most: i64::MAX, unit: "bytes" };
+    let ratio = SettingKind::Number { least: 0.2, most: 1.0 };
+    let level = SettingKind::Choice(&["info", "debug"]);
+    let file = SettingSource::File("/etc/tapguard/tapguard.toml:12".to_owned());
+    let environment = SettingSource::Environment("TAPGUARD_LOG__LEVEL".to_owned());
+    let default = || SettingSource::Default;
+    SettingsView {
+        tag: "2-0123456789abcdef-7".to_owned(),
+        version: 2,
+        settings: vec![
+            setting("mqtt.port", port, Some("1883"), None, SettingSource::Remote, Effect::Now),
+            setting("mqtt.tls", SettingKind::Boolean, Some("false"), Some("false"), default(), Effect::Now),
+            Setting {
+                set: true,
+                secret: true,
+                ..setting("mqtt.password", text, None, None, SettingSource::Remote, Effect::Now)
+            },
+            setting("detection.alert_threshold", ratio, Some("0.7"), Some("0.8"), file, Effect::Now),
+            Setting {
+                fixed: Some("log.level is set by environment variable TAPGUARD_LOG__LEVEL".to_owned()),
+                ..setting("log.level", level, Some("debug"), Some("info"), environment, Effect::Now)
+            },
+            Setting {
+                pending_restart: true,
+                ..setting("store.quota", quota, Some("9"), Some("8"), SettingSource::Flag, Effect::Restart)
+            },
+        ],
+        last_change: Some(LastChange {
+            version: 2,
+            outcome: Outcome::RolledBack,
+            reason: Some("the capture did not come back".to_owned()),
+        }),
+        left_out: None,
     }
 }
 

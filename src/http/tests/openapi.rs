@@ -7,11 +7,12 @@ use serde_json::Value;
 use super::fixture::{Answer, Bench, alerts};
 use crate::alert::Severity;
 use crate::behaviour::Kind;
+use crate::control::{Author, Effect, Outcome};
 use crate::http::assets::DESCRIPTION;
 use crate::http::export::COLUMNS;
 use crate::http::router::Router;
 
-fn description() -> Value {
+pub(super) fn description() -> Value {
     serde_json::from_slice(DESCRIPTION.2).unwrap()
 }
 
@@ -89,7 +90,7 @@ fn fault(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<St
 
 /// Checks an answer against what the description says of its path, method and status.
 #[track_caller]
-fn check(document: &Value, path: &str, method: &str, answer: &Answer) {
+pub(super) fn check(document: &Value, path: &str, method: &str, answer: &Answer) {
     let at = format!("{method} {path} {}", answer.status);
     let responses = &document["paths"][path][method]["responses"];
     let response =
@@ -256,6 +257,9 @@ fn vocabularies_are_those_of_the_program() {
     let words = |name: &str| document["components"]["schemas"][name]["enum"].clone();
     assert_eq!(words("Kind"), serde_json::json!(Kind::ALL.map(Kind::word)));
     assert_eq!(words("Severity"), serde_json::json!(Severity::ALL.map(Severity::word)));
+    assert_eq!(words("Effect"), serde_json::json!(Effect::ALL.map(Effect::word)));
+    assert_eq!(words("Outcome"), serde_json::json!(Outcome::ALL.map(Outcome::word)));
+    assert_eq!(words("Author"), serde_json::json!(Author::ALL.map(Author::word)));
     let table = &document["paths"]["/api/export/alerts.csv"]["get"]["description"];
     assert!(table.as_str().unwrap().contains(&format!(": {}. ", COLUMNS.join(", "))));
 }

@@ -1,0 +1,101 @@
+//! Whether a capture that was opened anew has come back.
+
+use std::sync::Arc;
+
+use crate::control::{Board, CaptureState, MeterStatus};
+use crate::sys::clock::Stopwatch;
+use crate::time::Span;
+
+/// A capture with new settings, until it is known whether it delivers.
+pub(super) struct Trial {
+    begun: Stopwatch,
+    /// What was published last before the trial. Kept, so that nothing new can have the same address.
+    before: Option<Arc<MeterStatus>>,
+}
+
+/// How a trial stands.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Undecided,
+    Passed,
+    /// With the reason.
+    Failed(String),
+}
+
+impl Trial {
+    /// What a capture has to come back.
+    const PATIENCE: Span = Span::from_secs(30);
+    /// Time between two looks.
+    pub(super) const LOOK: Span = Span::from_millis(250);
+
+    /// To be called once the capture thread has answered.
+    pub(super) fn begin(board: &Board) -> Self {
+        Self { begun: Stopwatch::start(), before: board.meter.latest() }
+    }
+
+    /// Looks at what was published since.
+    pub(super) fn look(&self, board: &Board) -> Standing {
+        self.look_after(board, self.begun.elapsed())
+    }
+
+    fn look_after(&self, board: &Board, elapsed: Span) -> Standing {
+        let fresh = board
+            .meter
+            .latest()
+            .filter(|now| !self.before.as_ref().is_some_and(|before| Arc::ptr_eq(before, now)));
+        let why = match fresh.map(|status| status.capture.state.clone()) {
+            None => "it said nothing".to_owned(),
+            Some(CaptureState::Ended) => return Standing::Failed("the capture has ended".to_owned()),
+            Some(CaptureState::Waiting(why)) => why,
+            Some(_) => return Standing::Passed,
+        };
+        if elapsed < Self::PATIENCE {
+            return Standing::Undecided;
+        }
+        Standing::Failed(format!(
+            "the capture did not come back within {} s: {why}",
+            Self::PATIENCE.as_secs()
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::status;
+    use crate::control::{CaptureStatus, SourceKind};
+    use crate::flow;
+    use crate::pipeline::{Meter, MeterConfig};
+
+    fn publish(board: &Board, state: CaptureState) {
+        let capture = CaptureStatus {
+            kind: SourceKind::Interface,
+            name: "tap9".to_owned(),
+            why: String::new(),
+            state,
+            counters: crate::capture::SourceCounters::default(),
+            losses: 0,
+        };
+        let meter = Meter::new(&MeterConfig::default());
+        let readings = status::Readings::default();
+        board.meter.publish(status::meter(&meter, &flow::Config::default(), capture, readings, None));
+    }
+
+    #[test]
+    fn only_what_was_published_since_and_is_not_waiting_passes() {
+        let board = Board::default();
+        publish(&board, CaptureState::Running);
+        let trial = Trial::begin(&board);
+        let soon = Span::from_secs(29);
+        assert_eq!(trial.look_after(&board, soon), Standing::Undecided, "that was the old source");
+        publish(&board, CaptureState::Waiting("interface tap9 is down".to_owned()));
+        assert_eq!(trial.look_after(&board, soon), Standing::Undecided);
+        let late = trial.look_after(&board, Trial::PATIENCE);
+        let why = "the capture did not come back within 30 s: interface tap9 is down".to_owned();
+        assert_eq!(late, Standing::Failed(why));
+        publish(&board, CaptureState::Quiet);
+        assert_eq!(trial.look_after(&board, soon), Standing::Passed);
+        publish(&board, CaptureState::Ended);
+        assert!(matches!(trial.look_after(&board, soon), Standing::Failed(_)));
+    }
+}
