@@ -141,6 +141,7 @@ fn start(
     let parts = Parts {
         board: Arc::clone(&board),
         archive: Arc::new(store.clone()),
+        feed: store.feed(),
         commands: commands.clone(),
         token: token.hash.clone(),
         about: About {

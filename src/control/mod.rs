@@ -3,12 +3,14 @@
 
 mod board;
 mod command;
+mod feed;
 mod port;
 mod status;
 pub mod wire;
 
 pub use board::{Board, Slot};
 pub use command::{Command, CommandQueue, CommandRefused, Reply};
+pub use feed::{AlertFeed, Listener, News};
 pub use port::{AlertArchive, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, OutboxItem, OutboxKey};
 pub use status::{
     AlertCounts, BaselinePhase, BaselineStatus, CaptureState, CaptureStatus, DeviceSummary, FlowSummary,

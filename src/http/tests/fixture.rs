@@ -10,7 +10,7 @@ use crate::behaviour::{Kind, Party, Peer, Protocol, Reason};
 use crate::capture::SourceCounters;
 use crate::control::wire::AlertRecord;
 use crate::control::{
-    AlertArchive, AlertCounts, AlertPage, AlertQuery, ArchiveError, BaselinePhase, BaselineStatus, Board,
+    AlertArchive, AlertCounts, AlertFeed, AlertPage, AlertQuery, ArchiveError, BaselinePhase, BaselineStatus, Board,
     CaptureState, CaptureStatus, Command, CommandQueue, DeviceSummary, FlowSummary, HttpStatus, JudgeStatus,
     MeterStatus, ModelStatus, SourceKind, StoreStatus,
 };
@@ -26,6 +26,7 @@ pub(crate) const NOW: Timestamp = Timestamp::from_nanos(1_772_697_600_000_000_00
 pub(crate) struct Bench {
     pub(crate) server: Server,
     pub(crate) board: Arc<Board>,
+    pub(crate) feed: Arc<AlertFeed>,
     pub(crate) token: AdminToken,
     /// Where commands arrive; none once it was taken.
     pub(crate) commands: Option<Receiver<Command>>,
@@ -50,17 +51,17 @@ impl Bench {
     }
 
     fn around(limits: Limits, config: &Config) -> Self {
-        let board = Arc::new(Board::default());
+        let (board, feed) = (Arc::new(Board::default()), Arc::new(AlertFeed::default()));
         let token = AdminToken::generate().unwrap();
         let (queue, commands) = CommandQueue::new();
-        let parts = parts(&board, queue, &token);
+        let parts = parts(&board, &feed, queue, &token);
         let server = Server::start_within(config, parts, limits).unwrap();
-        Self { server, board, token, commands: Some(commands) }
+        Self { server, board, feed, token, commands: Some(commands) }
     }
 
     /// Another server beside this one.
     pub(crate) fn second(&self, config: &Config) -> Result<Server, HttpError> {
-        Server::start(config, parts(&self.board, CommandQueue::new().0, &self.token))
+        Server::start(config, parts(&self.board, &self.feed, CommandQueue::new().0, &self.token))
     }
 
     /// What the server says of itself, once it has published twice: the first may have been under way.
@@ -135,10 +136,11 @@ impl Drop for Bench {
     }
 }
 
-fn parts(board: &Arc<Board>, commands: CommandQueue, token: &AdminToken) -> Parts {
+fn parts(board: &Arc<Board>, feed: &Arc<AlertFeed>, commands: CommandQueue, token: &AdminToken) -> Parts {
     Parts {
         board: Arc::clone(board),
         archive: Arc::new(Archive(alerts())),
+        feed: Arc::clone(feed),
         commands,
         token: token.hash().unwrap(),
         about: About { tap: "workshop".to_owned(), version: "0.1.0", started: NOW },
