@@ -97,7 +97,7 @@ fn descriptors_that_run_out_stop_nothing() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     };
     let used = metric(&daemon, "process_open_descriptors");
-    squeeze(&(used + 4).to_string());
+    squeeze(&(used + 8).to_string());
     survives_a_flood(&daemon);
     squeeze("1024");
     assert!(ask(&daemon) < Span::from_secs(1));

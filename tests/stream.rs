@@ -68,9 +68,11 @@ fn statistics_and_alerts_come_by_themselves_until_the_daemon_says_goodbye() {
     let kept = daemon.get(&format!("/api/alerts/{}", alert["id"].as_str().unwrap())).json();
     assert_eq!((&kept["first_seen"], &kept["kind"]), (&alert["first_seen"], &alert["kind"]));
 
-    let listening = thread::spawn(move || loop {
-        if let Err(code) = hear(&mut stream) {
-            return code;
+    let listening = thread::spawn(move || {
+        loop {
+            if let Err(code) = hear(&mut stream) {
+                return code;
+            }
         }
     });
     let (code, log) = daemon.stop();

@@ -9,6 +9,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
@@ -75,7 +76,7 @@ const FEWEST: usize = 4;
 const BEAT: Span = Span::from_millis(250);
 /// Bytes of a reply after which its time begins anew, because an export may be long: 26 kB/s at the least.
 const STRETCH: usize = 512 << 10;
-/// Pause after which a descriptor of a connection that has to go is free.
+/// Pause before another look for free descriptors.
 const MOMENT: Span = Span::from_millis(5);
 /// A connection's thread holds a few small buffers.
 const STACK: usize = 256 << 10;
@@ -130,30 +131,36 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {
 pub(super) fn run(gate: &Arc<Gate>, listener: &TcpListener, seat: &SyncSender<()>) {
     while !gate.stop.load(Ordering::Relaxed) {
         match listener.accept() {
-            Ok((client, peer)) => admit(gate, Guest::new(client, peer.ip()), seat),
+            Ok((client, peer)) => receive(gate, Guest::new(client, peer.ip()), seat),
             Err(error) if is_timeout(error.kind()) => {}
             Err(error) => {
                 gate.counters.refused.fetch_add(1, Ordering::Relaxed);
-                make_room(gate, &error);
+                if !(is_out_of_descriptors(&error) && gate.seats.make_room()) {
+                    thread::park_timeout(BEAT.to_std());
+                }
             }
         }
     }
 }
 
-/// Waits before another try after a failure, shortly where descriptors had run out and one is about to be free.
-fn make_room(gate: &Gate, error: &io::Error) {
-    let freed = is_out_of_descriptors(error) && gate.seats.dismiss_one();
-    thread::park_timeout(if freed { MOMENT } else { BEAT }.to_std());
+/// Lets a connection in, unless it would take the last descriptors: who is in could not be answered then.
+fn receive(gate: &Arc<Gate>, guest: Guest, done: &SyncSender<()>) {
+    while spare(&guest.client, PER_CONNECTION).is_err() {
+        if !gate.seats.make_room() {
+            return refuse(gate, &guest, Refusal::Busy);
+        }
+    }
+    admit(gate, guest, done);
 }
 
 fn admit(gate: &Arc<Gate>, guest: Guest, done: &SyncSender<()>) {
-    let seat = match Seats::take(&gate.seats, guest) {
-        Ok(seat) => seat,
+    let (seat, guest) = match Seats::take(&gate.seats, guest) {
+        Ok(seated) => seated,
         Err(guest) => return refuse(gate, &guest, Refusal::Busy),
     };
     let (gate_there, done) = (Arc::clone(gate), done.clone());
     let visit = move || {
-        visit(&gate_there, seat);
+        visit(&gate_there, seat, guest);
         drop(done);
     };
     if thread::Builder::new().name("http-visit".to_owned()).stack_size(STACK).spawn(visit).is_err() {
@@ -175,8 +182,8 @@ impl From<Refusal> for NoRequest {
     }
 }
 
-fn visit(gate: &Gate, seat: Seat) {
-    let guest = Arc::clone(&seat.guest);
+#[expect(clippy::needless_pass_by_value, reason = "the connection ends here, before its seat is given back")]
+fn visit(gate: &Gate, seat: Seat, guest: Arc<Guest>) {
     let asked = match read_request(gate, &guest.client) {
         Ok(asked) => asked,
         Err(NoRequest::Gone) => return,
@@ -211,22 +218,27 @@ fn visit(gate: &Gate, seat: Seat) {
 fn knock(gate: &Gate) -> Option<UnixStream> {
     let clock = Stopwatch::start();
     loop {
-        match gate.door().open().and_then(|inner| spare(&inner).map(|()| inner)) {
+        match knock_once(&gate.door()) {
             Ok(inner) => return Some(inner),
             Err(error) if is_out_of_descriptors(&error) && clock.elapsed() < gate.limits.request => {
-                make_room(gate, &error);
+                if !gate.seats.make_room() {
+                    thread::park_timeout(MOMENT.to_std());
+                }
             }
             Err(_) => return None,
         }
     }
 }
 
-/// Whether tiny_http will have the descriptors that it needs: it would not survive to be without.
-fn spare(inner: &UnixStream) -> io::Result<()> {
-    for held in [inner.try_clone(), inner.try_clone()] {
-        drop(held?);
-    }
-    Ok(())
+/// A way to tiny_http, where it will have the descriptors that it needs: it would not survive to be without.
+pub(super) fn knock_once(door: &Door) -> io::Result<UnixStream> {
+    spare(door, PER_CONNECTION - 1)?;
+    door.open()
+}
+
+/// Whether so many descriptors are free.
+fn spare(any: &impl AsFd, count: usize) -> io::Result<()> {
+    (0..count).map(|_| any.as_fd().try_clone_to_owned()).collect::<io::Result<Vec<_>>>().map(drop)
 }
 
 /// What a client sent.

@@ -98,17 +98,18 @@ impl Guest {
     }
 }
 
-/// A seat; given back when dropped.
+/// A seat; given back when dropped, for which the guest goes first: then its descriptor is free too.
 pub(super) struct Seat {
     seats: Arc<Seats>,
     number: u64,
-    pub(super) guest: Arc<Guest>,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.seats.table().taken.remove(&self.number);
-        self.seats.freed.notify_one();
+        // Apart from the table, which is not to be locked while a connection is closed.
+        let guest = self.seats.table().taken.remove(&self.number);
+        drop(guest);
+        self.seats.freed.notify_all();
     }
 }
 
@@ -118,30 +119,32 @@ impl Seats {
     }
 
     /// Seats a connection, in the place of another where all are taken; or gives it back where none can be had.
-    pub(super) fn take(seats: &Arc<Self>, guest: Guest) -> Result<Seat, Guest> {
-        let mut table = seats.table();
-        if table.taken.len() >= seats.limit {
-            drop(table);
-            if !seats.dismiss_one() {
-                return Err(guest);
-            }
-            let full = |table: &mut Table| table.taken.len() >= seats.limit;
-            let waited = seats.freed.wait_timeout_while(seats.table(), MOMENT.to_std(), full);
-            let (free, late) = waited.unwrap_or_else(PoisonError::into_inner);
-            if late.timed_out() {
-                return Err(guest);
-            }
-            table = free;
+    pub(super) fn take(seats: &Arc<Self>, guest: Guest) -> Result<(Seat, Arc<Guest>), Guest> {
+        // Only who takes seats calls this, so that what is free stays free.
+        if seats.table().taken.len() >= seats.limit && !seats.make_room() {
+            return Err(guest);
         }
+        let mut table = seats.table();
         let (number, guest) = (table.next, Arc::new(guest));
         table.next += 1;
         table.taken.insert(number, Arc::clone(&guest));
         drop(table);
-        Ok(Seat { seats: Arc::clone(seats), number, guest })
+        Ok((Seat { seats: Arc::clone(seats), number }, guest))
+    }
+
+    /// Has one connection end and waits until it has; false where all are being served, or it takes too long.
+    pub(super) fn make_room(&self) -> bool {
+        let before = self.table().taken.len();
+        if !self.dismiss_one() {
+            return false;
+        }
+        let full = |table: &mut Table| table.taken.len() >= before;
+        let waited = self.freed.wait_timeout_while(self.table(), MOMENT.to_std(), full);
+        !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
     /// Ends the connection that gives way first; false where all are being served.
-    pub(super) fn dismiss_one(&self) -> bool {
+    fn dismiss_one(&self) -> bool {
         let idle = |(_, guest): &(&u64, &Arc<Guest>)| guest.may_be_dismissed();
         loop {
             let table = self.table();
@@ -196,12 +199,12 @@ mod tests {
             taken.push(Seats::take(&seats, guest).ok().unwrap());
         }
         // Of the two that hold two, the second one's older connection is being served.
-        assert!(taken[1].guest.enter(Stage::Served));
+        assert!(taken[1].1.enter(Stage::Served));
         assert!(seats.dismiss_one());
         assert_eq!(told(&mut clients[3]), "HTTP/1.1 503 Service Unavailable");
-        assert!(!taken[3].guest.enter(Stage::Served), "it is not served any more");
+        assert!(!taken[3].1.enter(Stage::Served), "it is not served any more");
         // Now each address holds one.
-        assert!(taken[0].guest.enter(Stage::Lingering));
+        assert!(taken[0].1.enter(Stage::Lingering));
         assert!(seats.dismiss_one());
         assert_eq!(told(&mut clients[0]), "", "what has had an answer gets no other");
         assert!(seats.dismiss_one() && seats.dismiss_one());
@@ -220,7 +223,7 @@ mod tests {
         assert_eq!(told(&mut first_client), "HTTP/1.1 503 Service Unavailable");
         drop(first);
         let second = Seats::take(&seats, second).ok().unwrap();
-        assert!(second.guest.enter(Stage::Served));
+        assert!(second.1.enter(Stage::Served));
         let (_third_client, third) = guest(&listener, 3);
         assert!(Seats::take(&seats, third).is_err());
     }

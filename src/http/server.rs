@@ -275,7 +275,7 @@ impl Keeper {
     }
 
     fn look_after(&mut self) {
-        match self.gate.door().open() {
+        match gate::knock_once(&self.gate.door()) {
             Ok(_) if self.service.is_some() => return,
             // This says nothing of tiny_http, and without descriptors there would be no other one.
             Err(error) if self.service.is_some() && is_out_of_descriptors(&error) => return,

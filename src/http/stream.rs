@@ -6,8 +6,8 @@
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde::Serialize;
 use tungstenite::handshake::derive_accept_key;
@@ -79,7 +79,7 @@ impl Drop for Place<'_> {
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Telling<'a> {
-    Statistics(Statistics),
+    Statistics(Box<Statistics>),
     Alert(&'a AlertRecord),
     /// So many alerts are missing here.
     Lost {
@@ -265,7 +265,7 @@ impl<'a> Session<'a> {
         }
         if self.told.is_none_or(|told| told.elapsed() >= STATISTICS) {
             self.told = Some(Stopwatch::start());
-            return text(&Telling::Statistics(self.streams.router.statistics()));
+            return text(&Telling::Statistics(Box::new(self.streams.router.statistics())));
         }
         if self.pinged.elapsed() >= limits.ping {
             self.pinged = Stopwatch::start();

@@ -17,8 +17,8 @@ use super::{Config, StoreError};
 use crate::alert::AlertId;
 use crate::control::wire::AlertRecord;
 use crate::control::{
-    AlertArchive, AlertFeed, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, DeviceSummary, OutboxItem, OutboxKey,
-    StoreStatus,
+    AlertArchive, AlertFeed, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, DeviceSummary, OutboxItem,
+    OutboxKey, StoreStatus,
 };
 use crate::time::Span;
 

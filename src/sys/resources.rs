@@ -41,7 +41,8 @@ impl Resources {
 /// When `/proc/self` is not there or of another form.
 pub fn descriptor_limit() -> io::Result<u64> {
     let limits = fs::read_to_string("/proc/self/limits")?;
-    soft_limit(&limits).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unknown form of /proc/self"))
+    soft_limit(&limits)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unknown form of /proc/self"))
 }
 
 /// Whether something failed because this process, or the whole system, has no descriptor left.

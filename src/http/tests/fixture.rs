@@ -10,9 +10,9 @@ use crate::behaviour::{Kind, Party, Peer, Protocol, Reason};
 use crate::capture::SourceCounters;
 use crate::control::wire::AlertRecord;
 use crate::control::{
-    AlertArchive, AlertCounts, AlertFeed, AlertPage, AlertQuery, ArchiveError, BaselinePhase, BaselineStatus, Board,
-    CaptureState, CaptureStatus, Command, CommandQueue, DeviceSummary, FlowSummary, HttpStatus, JudgeStatus,
-    MeterStatus, ModelStatus, SourceKind, StoreStatus,
+    AlertArchive, AlertCounts, AlertFeed, AlertPage, AlertQuery, ArchiveError, BaselinePhase, BaselineStatus,
+    Board, CaptureState, CaptureStatus, Command, CommandQueue, DeviceSummary, FlowSummary, HttpStatus,
+    JudgeStatus, MeterStatus, ModelStatus, SourceKind, StoreStatus,
 };
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};

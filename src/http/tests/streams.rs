@@ -262,12 +262,9 @@ fn what_is_told_is_as_described() {
         heard.as_object_mut().unwrap().remove("type");
         assert_eq!(super::openapi::fault(&document, &schema, &heard, kind), None);
     }
-    let agreed = tungstenite::client(
-        format!("ws://{}/api/stream", bench.server.address()),
-        bench.connect(),
-    )
-    .unwrap()
-    .1;
+    let agreed = tungstenite::client(format!("ws://{}/api/stream", bench.server.address()), bench.connect())
+        .unwrap()
+        .1;
     let headers = &document["paths"]["/api/stream"]["get"]["responses"]["101"]["headers"];
     for (name, _) in headers.as_object().unwrap() {
         assert!(agreed.headers().contains_key(name), "{name}");
