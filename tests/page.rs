@@ -28,14 +28,15 @@ fn a_browser_shows_source_devices_and_an_alert_with_reasons() {
     };
     let title = alert["title"].as_str().unwrap();
     let reason = alert["reasons"][0]["feature"].as_str().unwrap();
+    let devices = daemon.get("/api/devices").json()["devices"].as_array().unwrap().clone();
+    let macs: Vec<_> = devices.iter().take(5).map(|device| device["mac"].as_str().unwrap()).collect();
+    assert_eq!(macs.len(), 5);
     // A browser under load may be late with its first paint.
-    let dom = wait_for("the alert on the page", || Some(dump()).filter(|dom| dom.contains(title)));
+    let dom = wait_for("the alert and the devices on the page", || {
+        Some(dump()).filter(|dom| dom.contains(title) && macs.iter().all(|mac| dom.contains(mac)))
+    });
     assert!(dom.contains("generated network"), "the page names its source");
     assert!(dom.contains(reason) || dom.contains(&reason.replace('_', " ")), "the alert's reasons are shown");
-    for device in daemon.get("/api/devices").json()["devices"].as_array().unwrap().iter().take(5) {
-        let mac = device["mac"].as_str().unwrap();
-        assert!(dom.contains(mac), "{mac} is listed");
-    }
 }
 
 #[test]
