@@ -64,5 +64,5 @@ fn a_browser_listens_to_the_stream_instead_of_asking() {
     assert_eq!((&later["streams"], &later["streams_dropped"]), (&1.into(), &0.into()));
     // Devices and flows are asked for each three seconds; with alerts and statistics it would be fifteen.
     let asked = later["requests"].as_u64().unwrap() - opened["requests"].as_u64().unwrap();
-    assert!(asked <= 10, "{asked} requests in ten seconds");
+    assert!((4..=10).contains(&asked), "{asked} requests in ten seconds");
 }

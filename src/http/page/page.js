@@ -485,9 +485,9 @@ function poll(milliseconds, work) {
   round();
 }
 const askAlerts = () => ask("api/alerts?limit=50", "alerts", showAlerts);
-poll(2000, () => listening() || ask("api/statistics", "overview", showStatistics));
+poll(2000, async () => listening() || ask("api/statistics", "overview", showStatistics));
+poll(3000, async () => listening() || askAlerts());
 poll(3000, async () => {
-  if (!listening()) await askAlerts();
   await ask("api/devices?limit=200", "devices", showDevices);
   await ask("api/flows?limit=50", "flows", showFlows);
 });
