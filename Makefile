@@ -1,5 +1,5 @@
 # Every target installs what it is missing, on Debian and its kin: as root or with sudo.
-.PHONY: run demo check test bench deb cross need-rust need-pcap need-test-tools need-deb-tools
+.PHONY: run demo check test bench deb cross need-rust need-pcap need-test-tools need-home-assistant need-deb-tools
 
 APT := $(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get
 BIN := target/release/tapguard
@@ -18,8 +18,8 @@ check: need-rust need-pcap
 	cargo clippy --all-targets -- -D warnings
 	cargo test --lib
 
-# Everything, with brokers, browsers and network namespaces.
-test: need-test-tools
+# Everything, with brokers, browsers, network namespaces and, where there is a Python 3.13, Home Assistant.
+test: need-test-tools need-home-assistant
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo test
@@ -56,3 +56,10 @@ TOOLS := systemd:systemd-analyze mosquitto:mosquitto mosquitto-clients:mosquitto
 need-test-tools: need-rust need-pcap
 	@missing=; for t in $(TOOLS); do PATH="$$PATH:/usr/sbin:/sbin" command -v $${t#*:} >/dev/null || missing="$$missing $${t%:*}"; done; \
 	[ -z "$$missing" ] || { $(APT) update -q && $(APT) install -qy --no-install-recommends $$missing; } || echo "not installed:$$missing"
+
+# 600 MB in target/, once. Python 3.13 is newer than that of Debian 12; without it the test says that it was skipped.
+HOME_ASSISTANT := target/home-assistant
+need-home-assistant:
+	@test -e $(HOME_ASSISTANT)/installed || test -n "$$HOME_ASSISTANT_PYTHON" || ! python3.13 -c "import ensurepip" 2>/dev/null || \
+	{ python3.13 -m venv $(HOME_ASSISTANT) && $(HOME_ASSISTANT)/bin/pip install -q homeassistant==2025.4.4 paho-mqtt==2.1.0 && \
+	touch $(HOME_ASSISTANT)/installed; } || echo "not installed: Home Assistant"

@@ -31,7 +31,7 @@ const PURE: [&str; 10] =
     ["time", "bounded", "packet", "flow", "feature", "baseline", "model", "behaviour", "alert", "pipeline"];
 
 /// Which modules may name which crate.
-const FENCES: [(&str, &[&str]); 13] = [
+const FENCES: [(&str, &[&str]); 14] = [
     ("etherparse", &["packet", "demo"]),
     ("smoltcp", &["packet", "demo"]),
     ("pcap", &["capture"]),
@@ -41,6 +41,7 @@ const FENCES: [(&str, &[&str]); 13] = [
     ("rumqttc", &["mqtt"]),
     ("rustls", &["mqtt"]),
     ("tiny_http", &["http"]),
+    ("tungstenite", &["http"]),
     ("config", &["config"]),
     ("tokio", &["app", "mqtt"]),
     ("clap", &["main", "cli", "generate"]),

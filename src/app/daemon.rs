@@ -129,6 +129,7 @@ fn start(
     let parts = Parts {
         board: Arc::clone(&board),
         archive: Arc::new(store.clone()),
+        feed: store.feed(),
         commands: commands.clone(),
         settings: Arc::new(desk),
         token: token.hash.clone(),

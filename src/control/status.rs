@@ -342,4 +342,10 @@ pub struct HttpStatus {
     pub unauthorised: u64,
     /// Workers or listeners that died and were replaced since start.
     pub restarts: u64,
+    /// Live streams open now.
+    pub streams: u64,
+    /// Live streams ended since start because their client did not take what was sent, or had gone without a word.
+    pub streams_dropped: u64,
+    /// Alerts since start that a live stream was too slow for.
+    pub stream_alerts_lost: u64,
 }

@@ -4,12 +4,14 @@
 //! It answers by itself only what is no acceptable request, and knows no route. It exists because tiny_http 0.12 on a
 //! public socket can be stopped by anyone who reaches it: see `head`, and its accept thread ends on an early reset or
 //! when descriptors run out. One request per connection: the page and a scraper ask every few seconds, and a
-//! connection that is kept open is a seat taken.
+//! connection that is kept open is a seat taken. Only what the router has made a live stream stays, on a seat of
+//! another kind.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -19,36 +21,67 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::door::Door;
 use super::head::{self, Head, MAX_HEAD, Refusal};
 use super::reply;
+use super::seats::{Guest, Seat, Seats, Stage};
 use super::server::{Counters, Event, HttpError};
+use super::stream::{StreamLimits, Streams};
 use crate::sys::clock::Stopwatch;
+use crate::sys::{Resources, descriptor_limit, is_out_of_descriptors};
 use crate::time::Span;
 
 /// What the gate grants.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Connections open at once; one more is answered 503.
+    /// Connections open at once; for one more, one that nobody works for has to go, or it is answered 503 itself.
     pub(super) connections: usize,
     /// Time for a whole request to arrive.
     pub(super) request: Span,
     /// Time for a reply to be taken, and for each further [`STRETCH`] of a long one.
     pub(super) reply: Span,
+    /// Live streams, which are none of those connections.
+    pub(super) stream: StreamLimits,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 32, request: Span::from_secs(10), reply: Span::from_secs(20) }
+        Self {
+            connections: 32,
+            request: Span::from_secs(10),
+            reply: Span::from_secs(20),
+            stream: StreamLimits::default(),
+        }
     }
 }
+
+impl Limits {
+    /// Fewer connections where the process may not have the descriptors for all of them.
+    pub(super) fn within_descriptors(mut self) -> Self {
+        // A system without /proc does not say; then running out of them is met when it happens.
+        if let (Ok(limit), Ok(used)) = (descriptor_limit(), Resources::read().map(|now| now.descriptors)) {
+            let free = usize::try_from(limit.saturating_sub(used)).unwrap_or(usize::MAX);
+            let seats = free.saturating_sub(OTHERS + self.stream.streams) / PER_CONNECTION;
+            self.connections = self.connections.min(seats).max(FEWEST);
+        }
+        self
+    }
+}
+
+/// Descriptors of a connection that is being answered: its own, ours to tiny_http, and two of tiny_http.
+const PER_CONNECTION: usize = 4;
+/// Descriptors left to the rest of the daemon.
+const OTHERS: usize = 24;
+/// Fewest connections, whatever the limit on descriptors.
+const FEWEST: usize = 4;
 
 /// Longest wait in one system call, after which a stop is noticed.
 const BEAT: Span = Span::from_millis(250);
 /// Bytes of a reply after which its time begins anew, because an export may be long: 26 kB/s at the least.
 const STRETCH: usize = 512 << 10;
+/// Pause before another look for free descriptors.
+const MOMENT: Span = Span::from_millis(5);
 /// A connection's thread holds a few small buffers.
 const STACK: usize = 256 << 10;
 
 /// What all connections share.
-#[derive(Debug)]
 pub(super) struct Gate {
     pub(super) limits: Limits,
     /// Where tiny_http listens; another one after it died and was replaced.
@@ -56,7 +89,8 @@ pub(super) struct Gate {
     pub(super) counters: Arc<Counters>,
     pub(super) stop: Arc<AtomicBool>,
     pub(super) events: SyncSender<Event>,
-    pub(super) open: AtomicUsize,
+    pub(super) seats: Arc<Seats>,
+    pub(super) streams: Streams,
 }
 
 impl Gate {
@@ -71,6 +105,9 @@ impl Gate {
     }
 }
 
+/// Connections that the kernel holds until they are accepted. One that finds no room tries again after a second.
+const BACKLOG: i32 = 512;
+
 /// Binds the public address. Accepting waits at most a [`BEAT`]; accepted connections inherit that.
 pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {
     let listen = || {
@@ -79,7 +116,7 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {
         socket.set_read_timeout(Some(BEAT.to_std()))?;
         socket.set_write_timeout(Some(BEAT.to_std()))?;
         socket.bind(&address.into())?;
-        socket.listen(64)?;
+        socket.listen(BACKLOG)?;
         Ok(TcpListener::from(socket))
     };
     listen().map_err(|source: io::Error| match source.kind() {
@@ -94,39 +131,40 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, HttpError> {
 pub(super) fn run(gate: &Arc<Gate>, listener: &TcpListener, seat: &SyncSender<()>) {
     while !gate.stop.load(Ordering::Relaxed) {
         match listener.accept() {
-            Ok((client, _)) => admit(gate, client, seat),
+            Ok((client, peer)) => receive(gate, Guest::new(client, peer.ip()), seat),
             Err(error) if is_timeout(error.kind()) => {}
-            Err(_) => {
-                // Descriptors have run out, or the peer has gone: the next try may do.
+            Err(error) => {
                 gate.counters.refused.fetch_add(1, Ordering::Relaxed);
-                thread::park_timeout(BEAT.to_std());
+                if !(is_out_of_descriptors(&error) && gate.seats.make_room()) {
+                    thread::park_timeout(BEAT.to_std());
+                }
             }
         }
     }
 }
 
-fn admit(gate: &Arc<Gate>, client: TcpStream, done: &SyncSender<()>) {
-    let seat = Seat(Arc::clone(gate));
-    if gate.open.fetch_add(1, Ordering::Relaxed) >= gate.limits.connections {
-        refuse(gate, &client, Refusal::Busy);
-        return;
+/// Lets a connection in, unless it would take the last descriptors: who is in could not be answered then.
+fn receive(gate: &Arc<Gate>, guest: Guest, done: &SyncSender<()>) {
+    while spare(&guest.client, PER_CONNECTION).is_err() {
+        if !gate.seats.make_room() {
+            return refuse(gate, &guest, Refusal::Busy);
+        }
     }
-    let done = done.clone();
+    admit(gate, guest, done);
+}
+
+fn admit(gate: &Arc<Gate>, guest: Guest, done: &SyncSender<()>) {
+    let (seat, guest) = match Seats::take(&gate.seats, guest) {
+        Ok(seated) => seated,
+        Err(guest) => return refuse(gate, &guest, Refusal::Busy),
+    };
+    let (gate_there, done) = (Arc::clone(gate), done.clone());
     let visit = move || {
-        visit(&seat.0, &client);
-        drop((seat, done));
+        visit(&gate_there, seat, guest);
+        drop(done);
     };
     if thread::Builder::new().name("http-visit".to_owned()).stack_size(STACK).spawn(visit).is_err() {
         gate.counters.refused.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// One of the connections that may be open; given back when dropped.
-struct Seat(Arc<Gate>);
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -144,28 +182,74 @@ impl From<Refusal> for NoRequest {
     }
 }
 
-fn visit(gate: &Gate, client: &TcpStream) {
-    let request = match read_request(gate, client) {
-        Ok(request) => request,
+#[expect(clippy::needless_pass_by_value, reason = "the connection ends here, before its seat is given back")]
+fn visit(gate: &Gate, seat: Seat, guest: Arc<Guest>) {
+    let asked = match read_request(gate, &guest.client) {
+        Ok(asked) => asked,
         Err(NoRequest::Gone) => return,
         Err(NoRequest::Refused(refusal)) => {
-            refuse(gate, client, refusal);
-            drain(client);
+            if guest.enter(Stage::Served) {
+                refuse(gate, &guest, refusal);
+            }
+            if guest.enter(Stage::Lingering) {
+                drain(&guest.client);
+            }
             return;
         }
     };
-    match gate.door().open() {
-        Ok(inner) => relay(gate, client, &inner, &request),
-        Err(_) => {
-            // A full queue means that the server was told already.
-            drop(gate.events.try_send(Event::SocketDead));
-            refuse(gate, client, Refusal::Restarting);
+    if !guest.enter(Stage::Served) {
+        return;
+    }
+    let Some(inner) = knock(gate) else {
+        // A full queue means that the server was told already.
+        drop(gate.events.try_send(Event::SocketDead));
+        return refuse(gate, &guest, Refusal::Restarting);
+    };
+    let Some(agreed) = relay(gate, &guest, &inner, &asked.request) else { return };
+    drop(inner);
+    let Some(place) = gate.streams.take() else { return refuse(gate, &guest, Refusal::Streams) };
+    if send(gate, &guest, &Stopwatch::start(), &agreed).is_ok() {
+        drop(seat);
+        place.run(&guest.client, asked.rest);
+    }
+}
+
+/// A way to tiny_http; none where it is dead. Where descriptors have run out, connections that nobody works for go.
+fn knock(gate: &Gate) -> Option<UnixStream> {
+    let clock = Stopwatch::start();
+    loop {
+        match knock_once(&gate.door()) {
+            Ok(inner) => return Some(inner),
+            Err(error) if is_out_of_descriptors(&error) && clock.elapsed() < gate.limits.request => {
+                if !gate.seats.make_room() {
+                    thread::park_timeout(MOMENT.to_std());
+                }
+            }
+            Err(_) => return None,
         }
     }
 }
 
-/// Head and body, as they go on.
-fn read_request(gate: &Gate, client: &TcpStream) -> Result<Vec<u8>, NoRequest> {
+/// A way to tiny_http, where it will have the descriptors that it needs: it would not survive to be without.
+pub(super) fn knock_once(door: &Door) -> io::Result<UnixStream> {
+    spare(door, PER_CONNECTION - 1)?;
+    door.open()
+}
+
+/// Whether so many descriptors are free.
+fn spare(any: &impl AsFd, count: usize) -> io::Result<()> {
+    (0..count).map(|_| any.as_fd().try_clone_to_owned()).collect::<io::Result<Vec<_>>>().map(drop)
+}
+
+/// What a client sent.
+struct Asked {
+    /// Head and body, as they go on.
+    request: Vec<u8>,
+    /// What it sent behind them.
+    rest: Vec<u8>,
+}
+
+fn read_request(gate: &Gate, client: &TcpStream) -> Result<Asked, NoRequest> {
     let clock = Stopwatch::start();
     let mut bytes = Vec::with_capacity(1024);
     let Head { mut forward, length, body, expects_continue } = loop {
@@ -175,13 +259,15 @@ fn read_request(gate: &Gate, client: &TcpStream) -> Result<Vec<u8>, NoRequest> {
         read_more(gate, client, &clock, (&mut bytes, MAX_HEAD))?;
     };
     if expects_continue && bytes.len() < length + body {
-        send(gate, client, &clock, b"HTTP/1.1 100 Continue\r\n\r\n").map_err(|_| NoRequest::Gone)?;
+        let leave = b"HTTP/1.1 100 Continue\r\n\r\n";
+        write_all(gate, client, &clock, leave, |_| true).map_err(|_| NoRequest::Gone)?;
     }
     while bytes.len() < length + body {
         read_more(gate, client, &clock, (&mut bytes, length + body))?;
     }
-    forward.extend_from_slice(&bytes[length..length + body]);
-    Ok(forward)
+    let rest = bytes.split_off(length + body);
+    forward.extend_from_slice(&bytes[length..]);
+    Ok(Asked { request: forward, rest })
 }
 
 /// Reads once, up to a total of `limit`.
@@ -212,51 +298,73 @@ fn read_more(
     }
 }
 
-/// Carries the request in and the reply out, with `Connection: close` put behind its first line. A client that goes
-/// or does not read gets no more.
-fn relay(gate: &Gate, client: &TcpStream, mut inner: &UnixStream, request: &[u8]) {
+/// Carries the request in and the reply out. A client that goes or does not read gets no more. Gives the head of a
+/// reply that makes the connection a stream, and has not sent it.
+fn relay(gate: &Gate, guest: &Guest, mut inner: &UnixStream, request: &[u8]) -> Option<Vec<u8>> {
     let (mut clock, mut taken) = (Stopwatch::start(), 0);
     let patience = Some(gate.limits.reply.to_std());
     if inner.set_read_timeout(patience).is_err() || inner.set_write_timeout(patience).is_err() {
-        return;
+        return None;
     }
     if inner.write_all(request).is_err() {
-        return refuse(gate, client, Refusal::Restarting);
+        refuse(gate, guest, Refusal::Restarting);
+        return None;
     }
     let mut chunk = [0_u8; 8192];
-    let mut first_line = Some(Vec::with_capacity(chunk.len()));
+    let mut start = Some(Vec::with_capacity(chunk.len()));
     while let Ok(read @ 1..) = inner.read(&mut chunk) {
-        let sent = match &mut first_line {
-            None => send(gate, client, &clock, &chunk[..read]),
-            Some(start) => {
-                start.extend_from_slice(&chunk[..read]);
-                let Some(end) = start.windows(2).position(|w| w == b"\r\n") else { continue };
-                start.splice(end..end, *b"\r\nConnection: close");
-                let sent = send(gate, client, &clock, start);
-                first_line = None;
+        let sent = match &mut start {
+            None => send(gate, guest, &clock, &chunk[..read]),
+            Some(begun) => {
+                begun.extend_from_slice(&chunk[..read]);
+                if !name_the_end(begun) {
+                    continue;
+                }
+                let sent = send(gate, guest, &clock, begun);
+                start = None;
                 sent
             }
         };
         if sent.is_err() {
-            return;
+            return None;
         }
         taken += read;
         if taken >= STRETCH {
             (clock, taken) = (Stopwatch::start(), 0);
         }
     }
-    // A worker that died of a panic leaves an empty reply.
-    if first_line.is_some() {
-        refuse(gate, client, Refusal::Restarting);
+    match start {
+        Some(head) if head.starts_with(SWITCHES) => return Some(head),
+        // A worker that died of a panic leaves an empty reply.
+        Some(_) => refuse(gate, guest, Refusal::Restarting),
+        None => drop(guest.client.shutdown(Shutdown::Write)),
     }
-    drop(client.shutdown(Shutdown::Write));
+    None
 }
 
-fn refuse(gate: &Gate, client: &TcpStream, refusal: Refusal) {
+const SWITCHES: &[u8] = b"HTTP/1.1 101 ";
+
+/// Says that the connection ends with this reply, behind its first line; tiny_http does not let the router say it.
+/// False where that line is not whole, or says that the connection goes on.
+fn name_the_end(reply: &mut Vec<u8>) -> bool {
+    let Some(end) = reply.windows(2).position(|w| w == b"\r\n") else { return false };
+    if reply.starts_with(SWITCHES) {
+        return false;
+    }
+    let line: &[u8] = if reply.get(8..13) == Some(b" 426 ") {
+        b"\r\nUpgrade: websocket\r\nConnection: upgrade, close"
+    } else {
+        b"\r\nConnection: close"
+    };
+    reply.splice(end..end, line.iter().copied());
+    true
+}
+
+fn refuse(gate: &Gate, guest: &Guest, refusal: Refusal) {
     gate.counters.refused.fetch_add(1, Ordering::Relaxed);
     // A client that does not even read this is of no interest.
-    drop(send(gate, client, &Stopwatch::start(), &reply::refusal(refusal)));
-    drop(client.shutdown(Shutdown::Write));
+    drop(send(gate, guest, &Stopwatch::start(), &reply::refusal(refusal)));
+    drop(guest.client.shutdown(Shutdown::Write));
 }
 
 /// Reads what the client still sends for a moment: closing with unread bytes would reset the connection, and the
@@ -270,17 +378,33 @@ fn drain(mut client: &TcpStream) {
     }
 }
 
-/// Writes everything before the reply's time is up, and notices a stop in between.
-fn send(gate: &Gate, mut client: &TcpStream, clock: &Stopwatch, mut bytes: &[u8]) -> io::Result<()> {
+/// Writes a part of an answer. While the client does not take it, the client may be dismissed.
+fn send(gate: &Gate, guest: &Guest, clock: &Stopwatch, bytes: &[u8]) -> io::Result<()> {
+    let stage = |taken| guest.enter(if taken { Stage::Served } else { Stage::Lingering });
+    write_all(gate, &guest.client, clock, bytes, stage)
+}
+
+/// Writes everything before the reply's time is up, and notices a stop in between. After each try it tells whether
+/// something was taken, and goes on while the answer is true.
+fn write_all(
+    gate: &Gate,
+    mut client: &TcpStream,
+    clock: &Stopwatch,
+    mut bytes: &[u8],
+    goes_on: impl Fn(bool) -> bool,
+) -> io::Result<()> {
     while !bytes.is_empty() {
-        match client.write(bytes) {
+        let taken = match client.write(bytes) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(sent) => bytes = &bytes[sent..],
-            Err(error) if is_timeout(error.kind()) && !gate.stop.load(Ordering::Relaxed) => {}
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Ok(sent) => {
+                bytes = &bytes[sent..];
+                true
+            }
+            Err(error) if is_timeout(error.kind()) && !gate.stop.load(Ordering::Relaxed) => false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => true,
             Err(error) => return Err(error),
-        }
-        if clock.elapsed() >= gate.limits.reply {
+        };
+        if clock.elapsed() >= gate.limits.reply || !goes_on(taken) {
             return Err(ErrorKind::TimedOut.into());
         }
     }

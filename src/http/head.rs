@@ -18,6 +18,16 @@ pub(super) struct Head {
     pub(super) expects_continue: bool,
 }
 
+/// What the lines of a head say together.
+#[derive(Default)]
+struct Said {
+    length: Option<usize>,
+    /// `Upgrade` is a WebSocket and nothing else.
+    websocket: bool,
+    /// `Connection` names `Upgrade`.
+    upgrade: bool,
+}
+
 /// Largest head in bytes, request line included.
 pub(super) const MAX_HEAD: usize = 8 << 10;
 /// Longest request target in bytes.
@@ -46,6 +56,8 @@ pub(super) enum Refusal {
     HeadTooLong,
     /// All seats are taken.
     Busy,
+    /// All live streams are open.
+    Streams,
     /// The workers are being restarted.
     Restarting,
     /// HTTP/0.9, 2.0 or 3.0.
@@ -64,6 +76,7 @@ impl Refusal {
             Self::Expectation => (417, "only 100-continue is understood"),
             Self::HeadTooLong => (431, "the head of a request has at most 8 KiB and 64 lines here"),
             Self::Busy => (503, "too many connections are open; try again"),
+            Self::Streams => (503, "all live streams are open; try again later"),
             Self::Restarting => (503, "the server is starting; try again"),
             Self::Version => (505, "only HTTP/1.0 and HTTP/1.1 are spoken here"),
         }
@@ -84,14 +97,17 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     let mut forward = Vec::with_capacity(end + 32);
     request_line(lines.next().unwrap_or_default(), &mut forward)?;
     let mut head = Head { forward, length: end + 4, body: 0, expects_continue: false };
-    let mut length = None;
+    let mut said = Said::default();
     for (index, line) in lines.enumerate() {
         if index >= MAX_LINES {
             return Err(Refusal::HeadTooLong);
         }
-        header_line(line, &mut head, &mut length)?;
+        header_line(line, &mut head, &mut said)?;
     }
-    head.body = length.unwrap_or(0);
+    head.body = said.length.unwrap_or(0);
+    if said.websocket && said.upgrade {
+        head.forward.extend_from_slice(b"Upgrade: websocket\r\n");
+    }
     head.forward.extend_from_slice(b"Connection: close\r\n\r\n");
     Ok(Some(head))
 }
@@ -123,7 +139,7 @@ fn request_line(line: &str, forward: &mut Vec<u8>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn header_line(line: &str, head: &mut Head, length: &mut Option<usize>) -> Result<(), Refusal> {
+fn header_line(line: &str, head: &mut Head, said: &mut Said) -> Result<(), Refusal> {
     const SHAPE: Refusal = Refusal::Malformed("a header is not Name: value in ASCII");
     let (name, value) = line.split_once(':').ok_or(SHAPE)?;
     let value = value.trim_matches([' ', '\t']);
@@ -135,14 +151,22 @@ fn header_line(line: &str, head: &mut Head, length: &mut Option<usize>) -> Resul
         return Err(SHAPE);
     }
     match name.to_ascii_lowercase().as_str() {
-        "connection" | "keep-alive" | "upgrade" | "te" | "trailer" | "http2-settings" => return Ok(()),
+        "connection" => {
+            said.upgrade |= value.split(',').any(|option| option.trim().eq_ignore_ascii_case("upgrade"));
+            return Ok(());
+        }
+        "upgrade" => {
+            said.websocket = value.eq_ignore_ascii_case("websocket");
+            return Ok(());
+        }
+        "keep-alive" | "te" | "trailer" | "http2-settings" => return Ok(()),
         "transfer-encoding" => return Err(Refusal::LengthRequired),
         "expect" if value.eq_ignore_ascii_case("100-continue") => {
             head.expects_continue = true;
             return Ok(());
         }
         "expect" => return Err(Refusal::Expectation),
-        "content-length" => *length = Some(content_length(value, *length)?),
+        "content-length" => said.length = Some(content_length(value, said.length)?),
         _ => {}
     }
     for part in [name, ": ", value, "\r\n"] {
@@ -177,6 +201,22 @@ mod tests {
             .unwrap();
         assert_eq!((head.body, head.expects_continue, head.length), (7, true, 60));
         assert!(!String::from_utf8(head.forward).unwrap().contains("Expect"));
+    }
+
+    #[test]
+    fn only_a_whole_wish_for_a_websocket_goes_on() {
+        for (lines, goes_on) in [
+            ("Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket", true),
+            ("Upgrade: websocket\r\nConnection: upgrade", true),
+            ("Upgrade: websocket", false),
+            ("Connection: Upgrade", false),
+            ("Connection: Upgrade\r\nUpgrade: h2c", false),
+            ("Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c", false),
+        ] {
+            let (went, _) = check(&format!("GET / HTTP/1.1\r\n{lines}\r\n\r\n")).unwrap().unwrap();
+            let more = if goes_on { "Upgrade: websocket\r\n" } else { "" };
+            assert_eq!(went, format!("GET / HTTP/1.1\r\n{more}Connection: close\r\n\r\n"), "{lines}");
+        }
     }
 
     #[test]

@@ -274,7 +274,18 @@ fn http(out: &mut Out<'_>, http: &HttpStatus) -> Result<(), Error> {
         http.refused,
     )?;
     out.counter("http_unauthorised_requests", "Requests with a missing or wrong token", http.unauthorised)?;
-    out.counter("http_restarts", "Workers or listeners replaced", http.restarts)
+    out.counter("http_restarts", "Workers or listeners replaced", http.restarts)?;
+    out.gauge("http_streams", "Live streams open", http.streams)?;
+    out.counter(
+        "http_dropped_streams",
+        "Live streams ended because their client took nothing or was gone",
+        http.streams_dropped,
+    )?;
+    out.counter(
+        "http_stream_lost_alerts",
+        "Alerts that live streams were too slow for",
+        http.stream_alerts_lost,
+    )
 }
 
 fn process(out: &mut Out<'_>, resources: Resources) -> Result<(), Error> {

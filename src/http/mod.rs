@@ -2,7 +2,8 @@
 //!
 //! A request passes three rooms: `gate` admits a connection and reads one whole request within limits of size and
 //! time, tiny_http turns it into a request for one of three workers, and `router` answers it from the board, the
-//! archive and the command queue. What the daemon does is none of this module's business: it shows and asks.
+//! archive and the command queue. A live stream has passed them once its handshake is agreed to, and goes on in `stream`.
+//! What the daemon does is none of this module's business: it shows and asks.
 
 mod assets;
 mod door;
@@ -15,8 +16,10 @@ mod packets;
 mod query;
 mod reply;
 mod router;
+mod seats;
 mod server;
 mod settings;
+mod stream;
 mod token;
 mod view;
 mod view_drops;

@@ -22,6 +22,8 @@ enum Body {
     Whole(Vec<u8>),
     /// Boxed for its size: few replies have one.
     Stream(Box<Export>),
+    /// None: from here on it is a WebSocket.
+    Switch,
 }
 
 /// On everything. The page has no inline script or style, loads nothing from elsewhere and is framed by nobody.
@@ -93,6 +95,12 @@ impl Reply {
         Self { length: Some(length), ..Self::new(304, content_type, Vec::new()) }
     }
 
+    /// "Agreed" to a WebSocket's handshake; the gate goes on with it.
+    pub(super) fn switch(accept: String) -> Self {
+        let reply = Self { body: Body::Switch, ..Self::new(101, "", Vec::new()) };
+        reply.with("Sec-WebSocket-Accept", accept)
+    }
+
     /// Adds a header. The value is ours, or checked: text of a client never goes here.
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
@@ -108,6 +116,7 @@ impl Reply {
         let own = [("Server", "tapguard".to_owned()), ("Content-Type", self.content_type.to_owned())];
         let headers = own
             .into_iter()
+            .filter(|(_, value)| !value.is_empty())
             .chain(security)
             .chain(self.headers)
             .filter_map(|(name, value)| Header::from_bytes(name, value).ok())
@@ -135,6 +144,10 @@ impl Reply {
                     return writer.flush();
                 }
                 write_chunks(&mut writer, *export)
+            }
+            Body::Switch => {
+                drop(request.upgrade("websocket", Response::new(status, headers, io::empty(), None, None)));
+                Ok(())
             }
         }
     }

@@ -24,7 +24,7 @@ use super::token::Throttle;
 use super::view::{BaselineStarted, CaptureAnswer, MlAnswer, Moment, Statistics};
 use super::view_interfaces::InterfacesAnswer;
 use super::view_lists::{AlertsAnswer, DevicesAnswer, FlowsAnswer};
-use super::{Config, Parts, metrics};
+use super::{Config, Parts, metrics, stream};
 use crate::alert::AlertId;
 use crate::capture;
 use crate::control::{AlertPage, ArchiveError, CommandRefused, Status};
@@ -49,6 +49,7 @@ pub(super) struct Router {
 enum Route<'a> {
     Asset,
     Statistics,
+    Stream,
     Alerts,
     Alert(&'a str),
     Flows,
@@ -69,8 +70,9 @@ enum Route<'a> {
 }
 
 /// The paths that stand as they are. Besides these there are the files of `assets`, and [`ALERT`].
-const FIXED: [(&str, Route<'static>); 18] = [
+const FIXED: [(&str, Route<'static>); 19] = [
     ("/api/statistics", Route::Statistics),
+    ("/api/stream", Route::Stream),
     ("/api/alerts", Route::Alerts),
     ("/api/flows", Route::Flows),
     ("/api/devices", Route::Devices),
@@ -147,7 +149,7 @@ impl Router {
         self.allowed_hosts.read().unwrap_or_else(PoisonError::into_inner).contains(host)
     }
 
-    pub(super) fn counters(&self) -> &Counters {
+    pub(super) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
@@ -233,9 +235,8 @@ impl Router {
             _ => query::none(query).map_err(|bad| refused(&bad))?,
         }
         Ok(match route {
-            Route::Statistics => {
-                Reply::json(200, &Statistics::new(&status, self.moment(), self.complaints(&status)))
-            }
+            Route::Statistics => Reply::json(200, &self.statistics()),
+            Route::Stream => return stream(request),
             Route::Alert(id) => return self.alert(id),
             Route::Capture => Reply::json(200, &CaptureAnswer::new(&status)),
             Route::Ml => Reply::json(200, &MlAnswer::new(status.judge.as_deref())),
@@ -261,6 +262,12 @@ impl Router {
                 return Err(not_allowed(route));
             }
         })
+    }
+
+    /// Everything of the overview, now.
+    pub(super) fn statistics(&self) -> Statistics {
+        let status = self.parts.board.status();
+        Statistics::new(&status, self.moment(), self.complaints(&status))
     }
 
     fn moment(&self) -> Moment<'_> {
@@ -395,11 +402,7 @@ impl Router {
     /// Whether a request may change anything, or read what others say: from our own page or no page at all, with the admin token.
     fn check_owner(&self, request: &Request) -> Result<(), Reply> {
         let site = header(request, "Sec-Fetch-Site");
-        let origin = header(request, "Origin");
-        let own_origin = origin
-            .split_once("://")
-            .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(header(request, "Host")));
-        if !matches!(site, "" | "same-origin" | "none") || !(origin.is_empty() || own_origin) {
+        if !matches!(site, "" | "same-origin" | "none") || is_elsewhere(request) {
             return Err(Reply::problem(403, "this is not taken from the pages of another site"));
         }
         let given = header(request, "Authorization");
@@ -422,6 +425,28 @@ impl Router {
         Err(Reply::problem(401, "this is not the admin token")
             .with("WWW-Authenticate", "Bearer realm=\"tapguard\", error=\"invalid_token\""))
     }
+}
+
+/// Whether the page of another site asks.
+fn is_elsewhere(request: &Request) -> bool {
+    let origin = header(request, "Origin");
+    let own = origin
+        .split_once("://")
+        .is_some_and(|(_, authority)| authority.eq_ignore_ascii_case(header(request, "Host")));
+    !origin.is_empty() && !own
+}
+
+/// Agrees to a live stream. Unlike other reads it is open to the pages of all sites where nothing forbids that.
+fn stream(request: &Request) -> Result<Reply, Reply> {
+    if is_elsewhere(request) {
+        return Err(Reply::problem(403, "the stream is not for the pages of another site"));
+    }
+    let upgrade = match request.method() {
+        Method::Get if *request.http_version() == (1, 1) => header(request, "Upgrade"),
+        _ => "",
+    };
+    let (version, key) = (header(request, "Sec-WebSocket-Version"), header(request, "Sec-WebSocket-Key"));
+    stream::agree(upgrade, version, key).map(Reply::switch)
 }
 
 fn plain(status: u16, text: String) -> Reply {

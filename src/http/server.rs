@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -14,8 +14,11 @@ use super::door::Door;
 use super::gate::{self, Gate, Limits};
 use super::reply::Reply;
 use super::router::Router;
+use super::seats::Seats;
+use super::stream::Streams;
 use super::{Config, TokenHash};
-use crate::control::{AlertArchive, Board, CommandQueue, HttpStatus, SettingsDesk};
+use crate::control::{AlertArchive, AlertFeed, Board, CommandQueue, HttpStatus, SettingsDesk};
+use crate::sys::is_out_of_descriptors;
 use crate::time::{Span, Timestamp};
 
 /// What the server shows and asks.
@@ -25,6 +28,8 @@ pub struct Parts {
     pub board: Arc<Board>,
     /// The kept alerts.
     pub archive: Arc<dyn AlertArchive>,
+    /// Tells alerts as they are kept.
+    pub feed: Arc<AlertFeed>,
     /// Where commands go.
     pub commands: CommandQueue,
     /// The settings.
@@ -127,6 +132,7 @@ pub(super) struct Counters {
     pub(super) unauthorised: AtomicU64,
     pub(super) restarts: AtomicU64,
     pub(super) refused: AtomicU64,
+    pub(super) streams_dropped: AtomicU64,
 }
 
 impl Server {
@@ -138,7 +144,7 @@ impl Server {
     /// # Errors
     /// When the address cannot be listened on, or no private socket can be made.
     pub fn start(config: &Config, parts: Parts) -> Result<Self, HttpError> {
-        Self::start_within(config, parts, Limits::default())
+        Self::start_within(config, parts, Limits::default().within_descriptors())
     }
 
     pub(super) fn start_within(config: &Config, parts: Parts, limits: Limits) -> Result<Self, HttpError> {
@@ -150,7 +156,7 @@ impl Server {
         let (events, inbox) = sync_channel(8);
         let (seat, finished) = sync_channel(1);
         let stop = Arc::new(AtomicBool::new(false));
-        let board = Arc::clone(&parts.board);
+        let (board, feed) = (Arc::clone(&parts.board), Arc::clone(&parts.feed));
         let router = Arc::new(Router::new(config, parts, Arc::clone(&counters), Arc::clone(&stop)));
         let service = Service::open(&router, &events, &stop)?;
         let gate = Arc::new(Gate {
@@ -159,7 +165,8 @@ impl Server {
             counters: Arc::clone(&counters),
             stop: Arc::clone(&stop),
             events: events.clone(),
-            open: AtomicUsize::new(0),
+            seats: Arc::new(Seats::new(limits.connections, counters)),
+            streams: Streams::new(limits.stream, feed, Arc::clone(&router), Arc::clone(&stop)),
         });
         let keeper = Keeper {
             address,
@@ -270,8 +277,11 @@ impl Keeper {
     }
 
     fn look_after(&mut self) {
-        if self.service.is_some() && self.gate.door().open().is_ok() {
-            return;
+        match gate::knock_once(&self.gate.door()) {
+            Ok(_) if self.service.is_some() => return,
+            // This says nothing of tiny_http, and without descriptors there would be no other one.
+            Err(error) if self.service.is_some() && is_out_of_descriptors(&error) => return,
+            _ => {}
         }
         if let Some(dead) = self.service.take() {
             dead.close();
@@ -288,13 +298,16 @@ impl Keeper {
     }
 
     fn publish(&self) {
-        let counters = self.router.counters();
+        let (counters, streams) = (self.router.counters(), &self.gate.streams);
         self.board.http.publish(HttpStatus {
             address: self.address.to_string(),
             requests: counters.requests.load(Ordering::Relaxed),
             refused: counters.refused.load(Ordering::Relaxed),
             unauthorised: counters.unauthorised.load(Ordering::Relaxed),
             restarts: counters.restarts.load(Ordering::Relaxed),
+            streams: u64::try_from(streams.open()).unwrap_or(u64::MAX),
+            streams_dropped: counters.streams_dropped.load(Ordering::Relaxed),
+            stream_alerts_lost: streams.lost(),
         });
     }
 }

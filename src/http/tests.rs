@@ -4,6 +4,7 @@ mod exports;
 pub(in crate::http) mod fixture;
 mod openapi;
 mod settings;
+mod streams;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -14,7 +15,7 @@ use super::{Config, HttpError};
 use crate::alert::AlertId;
 use crate::control::{Board, CaptureState, MqttState, MqttStatus};
 use crate::time::Span;
-use fixture::{Answer, Bench, GIVES_UP, NOW, PANICS, alerts, config, judge, meter, store};
+use fixture::{Answer, Bench, ENDLESS, GIVES_UP, NOW, PANICS, alerts, config, judge, meter, store};
 
 const READS: [(&str, &str); 16] = [
     ("/", "text/html; charset=utf-8"),
@@ -90,7 +91,7 @@ fn statistics_carry_what_the_daemon_measured() {
     assert_eq!(all["traffic"]["faults"][0]["reason"], "truncated");
     let drops = serde_json::json!({"kernel": 12, "interface": 3, "observations": 4, "events": 6, "flows_evicted": 5,
         "devices_evicted": 0, "devices_untracked": 1, "outbox": 0, "alerts_lost": 0, "store_writes": 0, "store_refused": 0,
-        "store_unreadable": 0, "connections_refused": 0});
+        "store_unreadable": 0, "connections_refused": 0, "stream_alerts": 0});
     assert_eq!(all["drops"], drops);
     assert_eq!(all["devices"]["new"], 1);
     assert_eq!(all["baseline"]["phase"], "armed");
@@ -455,7 +456,12 @@ fn a_client_that_waits_for_leave_to_send_its_body_gets_it() {
 }
 
 fn impatient() -> Bench {
-    let limits = Limits { connections: 4, request: Span::from_millis(1500), reply: Span::from_secs(2) };
+    let limits = Limits {
+        connections: 4,
+        request: Span::from_millis(1500),
+        reply: Span::from_secs(2),
+        ..Limits::default()
+    };
     Bench::within(limits, &config())
 }
 
@@ -474,17 +480,29 @@ fn a_slow_client_is_told_and_a_silent_one_is_closed() {
 }
 
 #[test]
-fn beyond_the_seats_connections_are_refused_and_seats_come_back() {
+fn half_open_connections_keep_nobody_out() {
     let bench = impatient();
     let mut idle: Vec<TcpStream> = (0..4).map(|_| bench.connect()).collect();
-    let turned_away = Answer::read(&mut bench.connect());
-    assert_eq!((turned_away.status, turned_away.header("Retry-After")), (503, Some("2")));
-    for client in &mut idle {
-        assert_eq!(client.read(&mut [0; 8]).unwrap(), 0);
+    for _ in 0..9 {
+        assert_eq!(bench.get("/healthz").status, 200, "whoever asks is let in");
     }
-    // The seat is free a moment after the client sees the end.
-    let mut tries = (0..1_000).map(|_| bench.get("/healthz").status);
-    assert!(tries.any(|status| status == 200));
+    let turned_away = Answer::read(&mut idle[0]);
+    assert_eq!((turned_away.status, turned_away.header("Retry-After")), (503, Some("2")));
+    assert!(bench.board_after_beat().refused >= 1);
+}
+
+#[test]
+fn a_client_that_does_not_read_gives_way() {
+    let bench = Bench::within(Limits { connections: 1, ..Limits::default() }, &config());
+    let mut slow = bench.connect();
+    let line = format!("GET /api/export/alerts.jsonl?since={ENDLESS} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    slow.write_all(line.as_bytes()).unwrap();
+    slow.read_exact(&mut [0; 8]).unwrap();
+    // Until its buffers are full, it is being served.
+    let clock = crate::sys::clock::Stopwatch::start();
+    while bench.get("/healthz").status == 503 {
+        assert!(clock.elapsed() < Span::from_secs(10));
+    }
 }
 
 #[test]

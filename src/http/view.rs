@@ -436,6 +436,10 @@ struct HttpView {
     refused: u64,
     unauthorised: u64,
     restarts: u64,
+    /// Open now.
+    streams: u64,
+    /// Whose client did not take what was sent.
+    streams_dropped: u64,
 }
 
 impl HttpView {
@@ -446,6 +450,8 @@ impl HttpView {
             refused: http.refused,
             unauthorised: http.unauthorised,
             restarts: http.restarts,
+            streams: http.streams,
+            streams_dropped: http.streams_dropped,
         }
     }
 }

@@ -23,6 +23,8 @@ pub(super) struct DropsView {
     store_unreadable: Option<u64>,
     devices_untracked: Option<u64>,
     connections_refused: Option<u64>,
+    /// Alerts that live streams were too slow for; the archive has them.
+    stream_alerts: Option<u64>,
 }
 
 impl DropsView {
@@ -42,6 +44,7 @@ impl DropsView {
             store_unreadable: store.map(|s| s.unreadable),
             devices_untracked: status.judge.as_deref().map(|j| j.baseline.untracked),
             connections_refused: status.http.as_deref().map(|h| h.refused),
+            stream_alerts: status.http.as_deref().map(|h| h.stream_alerts_lost),
         }
     }
 }

@@ -17,8 +17,8 @@ use super::{Config, StoreError};
 use crate::alert::AlertId;
 use crate::control::wire::AlertRecord;
 use crate::control::{
-    AlertArchive, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, DeviceSummary, OutboxItem, OutboxKey,
-    StoreStatus,
+    AlertArchive, AlertFeed, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, DeviceSummary, OutboxItem,
+    OutboxKey, StoreStatus,
 };
 use crate::time::Span;
 
@@ -258,6 +258,12 @@ impl Store {
     /// one, and should only signal.
     pub fn on_outbox(&self, wake: Box<dyn Fn() + Send + Sync>) {
         *self.0.shared.wake.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::from(wake));
+    }
+
+    /// Tells each alert once it is durable, to those who listen then.
+    #[must_use]
+    pub fn feed(&self) -> Arc<AlertFeed> {
+        Arc::clone(&self.0.shared.feed)
     }
 
     /// Whether alerts go into the outbox from now on, as [`Config::deliver`] says at the start. What is in it stays.

@@ -18,7 +18,7 @@ use super::{Config, SnapshotName, Store, StoreError};
 use crate::alert::{AlertId, Severity};
 use crate::behaviour::Kind;
 use crate::control::wire::AlertRecord;
-use crate::control::{AlertArchive, AlertQuery, DeliveryQueue, OutboxKey};
+use crate::control::{AlertArchive, AlertQuery, DeliveryQueue, News, OutboxKey};
 use crate::time::{Span, Timestamp};
 
 const DEADLINE: Span = Span::from_secs(60);
@@ -683,4 +683,20 @@ fn a_full_disk_is_counted_told_and_survived() {
     for n in 0..=last {
         assert_eq!(store.get(id(&raised(n))).unwrap(), Some(raised(n)), "{n} of {last}");
     }
+}
+
+#[test]
+fn an_alert_is_told_to_who_listens_once_it_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&config(dir.path()));
+    save(&store, [raised(1)]);
+    let feed = store.feed();
+    let listener = feed.listen();
+    for n in 2..5 {
+        store.save_alert(raised(n)).unwrap();
+        listener.wait(DEADLINE);
+        assert_eq!(store.get(id(&raised(n))).unwrap(), Some(raised(n)));
+        assert_eq!(listener.poll(), Some(News::Alert(Arc::new(raised(n)))));
+    }
+    assert_eq!(listener.poll(), None);
 }

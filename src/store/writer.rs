@@ -18,8 +18,9 @@ use super::housekeeping::{Deleted, expire_old, make_room, wants_rewrite};
 use super::inbox::{Batch, Inbox, WRITER_DIED};
 use super::ledger::Ledger;
 use super::place::Place;
-use super::record::{Manifest, SnapshotName, alert_key, encode_device};
+use super::record::{Head, Manifest, SnapshotName, alert_key, encode_device};
 use super::rewrite::Rewrite;
+use crate::control::AlertFeed;
 use crate::sys::clock::{self, Stopwatch};
 use crate::time::Span;
 
@@ -58,6 +59,8 @@ pub(super) struct Shared {
     /// Whether alerts go into the outbox.
     pub(super) deliver: AtomicBool,
     pub(super) wake: Mutex<Option<Wake>>,
+    /// Tells each alert that became durable.
+    pub(super) feed: Arc<AlertFeed>,
     /// Where a broken database was moved when this store was opened.
     pub(super) replaced: Option<PathBuf>,
 }
@@ -99,6 +102,7 @@ impl Shared {
             alerts_lost: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             wake: Mutex::new(None),
+            feed: Arc::default(),
             replaced: None,
         }
     }
@@ -232,10 +236,24 @@ impl Writer {
         self.publish(deleted);
         self.shared.figures(|figures| figures.failing = None);
         self.shared.inbox.finish(batch);
+        self.tell(batch);
         if self.shared.deliver.load(Ordering::Relaxed) && !batch.alerts.is_empty() {
             let wake = self.shared.wake.lock().unwrap_or_else(PoisonError::into_inner).clone();
             // A caller's panic is reported by the panic hook; it may not end the writer.
             drop(wake.map(|wake| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wake()))));
+        }
+    }
+
+    /// Tells those who listen now what became durable.
+    fn tell(&self, batch: &Batch) {
+        if !self.shared.feed.is_heard() {
+            return;
+        }
+        for alert in &batch.alerts {
+            match Head::read(&alert.value).and_then(|head| head.decode()) {
+                Some(record) => self.shared.feed.publish(record),
+                None => drop(self.shared.unreadable.fetch_add(1, Ordering::Relaxed)),
+            }
         }
     }
 

@@ -8,5 +8,5 @@ mod telling;
 
 pub use notify::ServiceManager;
 pub use ready::readable;
-pub use resources::Resources;
+pub use resources::{Resources, descriptor_limit, is_out_of_descriptors};
 pub use telling::one_line;

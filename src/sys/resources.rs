@@ -35,6 +35,30 @@ impl Resources {
     }
 }
 
+/// How many descriptors this process may have open.
+///
+/// # Errors
+/// When `/proc/self` is not there or of another form.
+pub fn descriptor_limit() -> io::Result<u64> {
+    let limits = fs::read_to_string("/proc/self/limits")?;
+    soft_limit(&limits)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unknown form of /proc/self"))
+}
+
+/// Whether something failed because this process, or the whole system, has no descriptor left.
+#[must_use]
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+fn soft_limit(limits: &str) -> Option<u64> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match line.split_ascii_whitespace().next()? {
+        "unlimited" => Some(u64::MAX),
+        soft => soft.parse().ok(),
+    }
+}
+
 fn parse(status: &str, stat: &str, descriptors: u64) -> Option<Resources> {
     let field = |name: &str| -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
@@ -84,6 +108,16 @@ mod tests {
         assert_eq!(parse("", STAT, 0), None);
         assert_eq!(parse(STATUS, "42 (name) S 1", 0), None);
         assert_eq!(parse(&STATUS.replace("10240", "many"), STAT, 0), None);
+    }
+
+    #[test]
+    fn the_limit_is_the_soft_one() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                      Max open files            1024                 524288               files     \n";
+        assert_eq!(soft_limit(limits), Some(1024));
+        assert_eq!(soft_limit(&limits.replace("1024 ", "unlimited ")), Some(u64::MAX));
+        assert_eq!(soft_limit("Max processes 7 7\n"), None);
+        assert!(descriptor_limit().unwrap() > Resources::read().unwrap().descriptors);
     }
 
     #[test]

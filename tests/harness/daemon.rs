@@ -59,6 +59,11 @@ impl Daemon {
         Self { child, address, token, source, log: Some(log) }
     }
 
+    /// The process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         http::get(self.address, path)
     }

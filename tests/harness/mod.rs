@@ -1,5 +1,6 @@
-//! What the tests share: the daemon as a process, a small HTTP client, waiting, and network namespaces.
+//! What the tests share: the daemon as a process, a broker, a small HTTP client, waiting, and network namespaces.
 
+pub(crate) mod broker;
 pub(crate) mod capture;
 pub(crate) mod daemon;
 pub(crate) mod http;

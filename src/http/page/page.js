@@ -276,6 +276,7 @@ function showHealth(s) {
     ["Devices evicted", "devices_evicted"], ["Alerts not delivered", "outbox"], ["Alerts not stored", "alerts_lost"],
     ["Writes to the store", "store_writes"], ["Devices and snapshots not stored", "store_refused"], ["Unreadable records", "store_unreadable"],
     ["Devices beyond the baseline's table", "devices_untracked"], ["Events inside the meter", "events"], ["Connections refused", "connections_refused"],
+    ["Alerts not told live", "stream_alerts"],
   ];
   facts("drop-facts", lost.map(([name, key]) => [name, s.drops[key] === null ? "unknown" : whole.format(s.drops[key]), s.drops[key] ? "warn" : ""]));
   const kinds = s.traffic ? Object.entries(s.traffic.protocols).sort((a, b) => b[1] - a[1]) : [];
@@ -298,7 +299,7 @@ function showHealth(s) {
     process && ["Processor time", span(process.cpu_seconds)], process && ["Threads", whole.format(process.threads)],
     process && ["Open descriptors", whole.format(process.descriptors)],
     http && ["Requests answered", whole.format(http.requests)], http && ["Wrong or no token", whole.format(http.unauthorised)],
-    http && ["Restarts", whole.format(http.restarts), http.restarts ? "warn" : ""], ["Clock", clock.format(new Date(tap.time))],
+    http && ["Restarts", whole.format(http.restarts), http.restarts ? "warn" : ""], http && ["Live streams", whole.format(http.streams)], ["Clock", clock.format(new Date(tap.time))],
   ]);
   setText($("foot"), `tapguard ${tap.version}, up ${span(tap.uptime_seconds)}`);
 }
@@ -484,12 +485,55 @@ function poll(milliseconds, work) {
   });
   round();
 }
-poll(2000, () => ask("api/statistics", "overview", showStatistics));
+const askAlerts = () => ask("api/alerts?limit=50", "alerts", showAlerts);
+poll(2000, async () => listening() || ask("api/statistics", "overview", showStatistics));
+poll(3000, async () => listening() || askAlerts());
 poll(3000, async () => {
-  await ask("api/alerts?limit=50", "alerts", showAlerts);
   await ask("api/devices?limit=200", "devices", showDevices);
   await ask("api/flows?limit=50", "flows", showFlows);
 });
+
+/* Listening to the daemon: while the stream is open, statistics and alerts are not asked for */
+
+let stream = null;
+let pause = 1000;
+let silence = null;
+
+function listening() {
+  return stream !== null && stream.readyState === WebSocket.OPEN;
+}
+function listen() {
+  if (stream || document.hidden) return;
+  const socket = new WebSocket(new URL("api/stream", location.href.replace(/^http/, "ws")));
+  stream = socket;
+  const leave = () => {
+    clearTimeout(silence);
+    if (stream !== socket) return;
+    stream = null;
+    socket.close();
+    setTimeout(listen, pause);
+    pause = Math.min(pause * 2, 60000);
+  };
+  socket.onopen = askAlerts;
+  socket.onclose = leave;
+  socket.onmessage = ({ data }) => {
+    // Statistics come each second; a network that has gone says nothing.
+    clearTimeout(silence);
+    silence = setTimeout(leave, 8000);
+    pause = 1000;
+    answered(true);
+    const told = JSON.parse(data);
+    if (told.type === "statistics") {
+      $("overview-failed").hidden = true;
+      showStatistics(told);
+    } else askAlerts();
+  };
+}
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden && stream) stream.close();
+  else listen();
+});
+listen();
 
 /* Learning anew */
 

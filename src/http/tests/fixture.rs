@@ -11,11 +11,11 @@ use crate::behaviour::{Kind, Party, Peer, Protocol, Reason};
 use crate::capture::{Next, Recent, Source, SourceCounters};
 use crate::control::wire::AlertRecord;
 use crate::control::{
-    AlertArchive, AlertCounts, AlertPage, AlertQuery, ArchiveError, Author, BaselinePhase, BaselineStatus,
-    Board, CaptureCommand, CaptureState, CaptureStatus, Command, CommandQueue, CommandRefused, DeviceSummary,
-    Effect, FlowSummary, HttpStatus, JudgeStatus, LastChange, MeterStatus, ModelStatus, Outcome,
-    PlannedChange, Setting, SettingKind, SettingSource, SettingsAnswer, SettingsChange, SettingsDesk,
-    SettingsRefused, SettingsVersion, SettingsView, SourceKind, StoreStatus,
+    AlertArchive, AlertCounts, AlertFeed, AlertPage, AlertQuery, ArchiveError, Author, BaselinePhase,
+    BaselineStatus, Board, CaptureCommand, CaptureState, CaptureStatus, Command, CommandQueue,
+    CommandRefused, DeviceSummary, Effect, FlowSummary, HttpStatus, JudgeStatus, LastChange, MeterStatus,
+    ModelStatus, Outcome, PlannedChange, Setting, SettingKind, SettingSource, SettingsAnswer, SettingsChange,
+    SettingsDesk, SettingsRefused, SettingsVersion, SettingsView, SourceKind, StoreStatus,
 };
 use crate::demo::{self, Network};
 use crate::http::gate::Limits;
@@ -30,6 +30,7 @@ pub(crate) const NOW: Timestamp = Timestamp::from_nanos(1_772_697_600_000_000_00
 pub(crate) struct Bench {
     pub(crate) server: Server,
     pub(crate) board: Arc<Board>,
+    pub(crate) feed: Arc<AlertFeed>,
     pub(crate) token: AdminToken,
     /// Where commands arrive; none once it was taken.
     pub(crate) commands: Option<Receiver<Command>>,
@@ -57,19 +58,19 @@ impl Bench {
     }
 
     fn around(limits: Limits, config: &Config) -> Self {
-        let board = Arc::new(Board::default());
+        let (board, feed) = (Arc::new(Board::default()), Arc::new(AlertFeed::default()));
         let token = AdminToken::generate().unwrap();
         let (queue, commands) = CommandQueue::new();
         let desk = Arc::new(StillDesk::default());
-        let parts = Parts { settings: Arc::<StillDesk>::clone(&desk), ..parts(&board, queue, &token) };
+        let parts = Parts { settings: Arc::<StillDesk>::clone(&desk), ..parts(&board, &feed, queue, &token) };
         let server = Server::start_within(config, parts, limits).unwrap();
         let capture = Some(commands.capture);
-        Self { server, board, token, commands: Some(commands.judge), capture, desk }
+        Self { server, board, feed, token, commands: Some(commands.judge), capture, desk }
     }
 
     /// Another server beside this one.
     pub(crate) fn second(&self, config: &Config) -> Result<Server, HttpError> {
-        Server::start(config, parts(&self.board, CommandQueue::new().0, &self.token))
+        Server::start(config, parts(&self.board, &self.feed, CommandQueue::new().0, &self.token))
     }
 
     /// What the server says of itself, once it has published twice: the first may have been under way.
@@ -199,10 +200,11 @@ fn recent() -> Recent {
     recent
 }
 
-fn parts(board: &Arc<Board>, commands: CommandQueue, token: &AdminToken) -> Parts {
+fn parts(board: &Arc<Board>, feed: &Arc<AlertFeed>, commands: CommandQueue, token: &AdminToken) -> Parts {
     Parts {
         board: Arc::clone(board),
         archive: Arc::new(Archive(alerts())),
+        feed: Arc::clone(feed),
         commands,
         settings: Arc::new(StillDesk::default()),
         token: token.hash().unwrap(),

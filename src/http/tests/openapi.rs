@@ -37,7 +37,7 @@ fn is_of(value: &Value, kind: &str) -> bool {
 }
 
 /// What is wrong with a value. Stricter than JSON Schema: a field that is not described is wrong.
-fn fault(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<String> {
+pub(super) fn fault(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<String> {
     let schema = resolved(document, schema);
     if let Some(choices) = schema["oneOf"].as_array() {
         let faults: Vec<String> =
