@@ -13,16 +13,16 @@ use tapguard::sys::clock::Stopwatch;
 use tapguard::time::Span;
 
 use crate::harness::daemon::Daemon;
-use crate::harness::{free_port, skipped, tool, wait_for};
+use crate::harness::{PROGRAM, free_port, skipped, tool, wait_for};
 
-struct Broker {
+pub(crate) struct Broker {
     child: Child,
     config: PathBuf,
 }
 
 impl Broker {
     /// A broker that keeps sessions in `folder`.
-    fn start(folder: &Path, port: u16, more: &str) -> Self {
+    pub(crate) fn start(folder: &Path, port: u16, more: &str) -> Self {
         let config = folder.join("mosquitto.conf");
         let text = format!(
             "user root\nlistener {port} 127.0.0.1\npersistence true\npersistence_location {}/\n{more}\n",
@@ -59,13 +59,13 @@ impl Drop for Broker {
 }
 
 /// mosquitto_sub with a session that the broker keeps.
-struct Subscriber {
+pub(crate) struct Subscriber {
     child: Child,
     messages: Receiver<(String, String)>,
 }
 
 impl Subscriber {
-    fn start(port: u16, more: &[&str]) -> Self {
+    pub(crate) fn start(port: u16, more: &[&str]) -> Self {
         let mut child = Command::new(tool("mosquitto_sub").unwrap())
             .args([
                 "-h",
@@ -101,7 +101,7 @@ impl Subscriber {
     }
 
     /// The next message on a topic: retain flag, quality of service, payload.
-    fn next(&self, topic: &str) -> (bool, u8, String) {
+    pub(crate) fn next(&self, topic: &str) -> (bool, u8, String) {
         let waited = Stopwatch::start();
         loop {
             assert!(waited.elapsed() < Span::from_secs(60), "waited a minute for {topic}");
@@ -124,11 +124,16 @@ impl Drop for Subscriber {
     }
 }
 
-fn missing() -> Option<&'static str> {
+pub(crate) fn missing() -> Option<&'static str> {
     ["mosquitto", "mosquitto_sub"].into_iter().find(|name| tool(name).is_none())
 }
 
 fn demo(folder: &Path, port: u16, more: &[&str]) -> Daemon {
+    demo_as(Command::new(PROGRAM), folder, port, more)
+}
+
+/// The generated network, fast, with store and broker; through another command, which runs the program.
+pub(crate) fn demo_as(command: Command, folder: &Path, port: u16, more: &[&str]) -> Daemon {
     let store = folder.join("store").display().to_string();
     let port = format!("mqtt.port={port}");
     let args = [
@@ -146,7 +151,7 @@ fn demo(folder: &Path, port: u16, more: &[&str]) -> Daemon {
         "--set",
         "mqtt.state_interval=1",
     ];
-    Daemon::start(&[&args, more].concat())
+    Daemon::start_as(command, &[&args, more].concat())
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod architecture;
 mod broker;
 mod cli;
 mod daemon;
+mod emulated;
 mod harness;
 mod live;
 mod packaging;
