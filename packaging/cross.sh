@@ -190,7 +190,7 @@ tests() {
             --skip a_full_disk || fail "a unit test fails on 32 bits: see above"
     fi
     say "comparing alerts with this machine's, then store and MQTT, under $QEMU"
-    (cd "$ROOT" && TAPGUARD_EMULATOR=$QEMU TAPGUARD_EMULATED=$BIN cargo test --locked --test tests emulated::) ||
+    (cd "$ROOT" && EMULATOR=$QEMU EMULATED=$BIN cargo test --locked --test tests emulated::) ||
         fail "a test of $BIN fails: see above"
 }
 

@@ -11,7 +11,7 @@ use crate::harness::{capture, free_port, skipped, tapguard, wait_for};
 
 /// The emulator with the program as its argument.
 fn emulated() -> Option<Command> {
-    let [emulator, program] = ["TAPGUARD_EMULATOR", "TAPGUARD_EMULATED"].map(std::env::var_os);
+    let [emulator, program] = ["EMULATOR", "EMULATED"].map(std::env::var_os);
     let mut command = Command::new(emulator?);
     command.arg(program?).env_remove("TAPGUARD_CONFIG");
     Some(command)
