@@ -1,5 +1,5 @@
 # Every target installs what it is missing, on Debian and its kin: as root or with sudo.
-.PHONY: run demo check test bench deb cross need-rust need-pcap need-test-tools need-home-assistant need-deb-tools
+.PHONY: run demo check test test-cross bench deb cross need-rust need-pcap need-test-tools need-home-assistant need-deb-tools
 
 APT := $(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get
 BIN := target/release/tapguard
@@ -18,19 +18,28 @@ check: need-rust need-pcap
 	cargo clippy --all-targets -- -D warnings
 	cargo test --lib
 
-# Everything, with brokers, browsers, network namespaces and, where there is a Python 3.13, Home Assistant.
+ARM := aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf
+
+# Everything, with brokers, browsers, network namespaces, where there is a Python 3.13 Home Assistant, and the ARM
+# builds under emulation; `make test ARM=` leaves those out.
 test: need-test-tools need-home-assistant
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 	cargo test
+	@$(MAKE) --no-print-directory test-cross
+
+# Builds and tests for ARM; 77 says that it cannot be done on this machine, which is no failure.
+test-cross: need-rust
+	@for target in $(ARM); do packaging/cross.sh --test $$target || [ $$? = 77 ] || exit 1; done
 
 bench: need-rust need-pcap
 	cargo bench --bench pipeline
 
-# The Debian package of this machine's architecture, in target/debian.
-deb: $(BIN) need-deb-tools
+# The Debian package of this machine's architecture, or of TARGET as in `make cross`; in target/debian. Pages and
+# completions are written by the program of this machine.
+deb: $(BIN) need-deb-tools $(if $(TARGET),cross)
 	$(BIN) generate target/generated
-	cargo deb --no-build
+	$(if $(TARGET),CARGO_TARGET_DIR=target/cross) cargo deb --no-build --no-strip $(if $(TARGET),--target $(TARGET)) --output target/debian/
 
 # One static file for an ARM target, in target/cross/TARGET/release; on Debian 12, without Docker:
 # make cross TARGET=aarch64-unknown-linux-gnu, or armv7-unknown-linux-gnueabihf

@@ -176,6 +176,18 @@ mod tests {
         assert_eq!("yesterday".parse::<Timestamp>(), Err(BadTimestamp));
     }
 
+    /// Seconds of the year 2038 need a 32nd bit, and milliseconds of any year a 41st.
+    #[test]
+    fn times_need_more_than_32_bits() {
+        let t = Timestamp::from_parts(1 << 31, 0);
+        assert_eq!(t.to_string(), "2038-01-19T03:14:08.000000Z");
+        assert_eq!("2038-01-19T03:14:08Z".parse(), Ok(t));
+        assert_eq!(t.as_millis(), 2_147_483_648_000);
+        let century = Span::from_secs(100 * 365 * 86_400);
+        assert_eq!((t + century).since(t), century);
+        assert_eq!(century.to_std().as_secs(), 100 * 365 * 86_400);
+    }
+
     #[test]
     fn arithmetic_saturates() {
         assert_eq!(Timestamp::EPOCH.since(Timestamp::from_nanos(5)), Span::ZERO);

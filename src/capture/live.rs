@@ -141,10 +141,12 @@ pub(super) fn horizon() -> Timestamp {
     clock::now() - Span::from_millis(u64::from(BLOCK_MILLIS))
 }
 
-/// With [`Precision::Nano`], which every network interface of Linux has, the fraction is in nanoseconds.
+/// With [`Precision::Nano`], which every network interface of Linux has, the fraction is in nanoseconds. The kernel
+/// gives seconds as 32 bits without a sign; a C library with as many bits of time shows them as negative from 2038 on.
 #[allow(clippy::useless_conversion, reason = "the seconds have 32 bits on some targets")]
 fn time_of(stamp: libc::timeval) -> Timestamp {
-    Timestamp::from_parts(stamp.tv_sec.into(), u32::try_from(stamp.tv_usec).unwrap_or(0))
+    let seconds = i64::from(stamp.tv_sec) & i64::from(u32::MAX);
+    Timestamp::from_parts(seconds, u32::try_from(stamp.tv_usec).unwrap_or(0))
 }
 
 /// How far a counter of 32 bits that wraps has come. One that went back was reset by a driver and has not grown.
@@ -200,6 +202,18 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::useless_conversion, reason = "the seconds have 32 bits on some targets")]
+    fn frames_after_2038_are_not_taken_for_frames_before_1970() {
+        for (seconds, shown) in
+            [(i32::MAX, "2038-01-19T03:14:07."), (i32::MIN, "2038-01-19T03:14:08."), (-1, "2106-")]
+        {
+            // On targets with 64 bits of seconds as if the C library had widened them.
+            let stamp = libc::timeval { tv_sec: seconds.into(), tv_usec: 999_999_999 };
+            let time = time_of(stamp).to_string();
+            assert!(time.starts_with(shown) && time.ends_with(".999999Z"), "{time}");
+        }
+    }
+
     fn an_interface_that_does_not_exist_is_named_with_those_that_do() {
         let Err(error) = Live::open(&Config::default(), "nosuch9") else { panic!("opened") };
         assert!(matches!(&error, CaptureError::NoSuchInterface { interface, .. } if interface == "nosuch9"));

@@ -159,3 +159,20 @@ impl Ledger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_go_on_beyond_32_bits_over_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Ledger::open(dir.path(), 1 << 20).unwrap();
+        let mut ledger = open();
+        ledger.next_position = u64::from(u32::MAX);
+        assert_eq!(ledger.take_position().unwrap(), 0xffff_ffff);
+        assert_eq!(ledger.take_position().unwrap(), 0x1_0000_0000);
+        drop(ledger);
+        assert_eq!(open().take_position().unwrap(), 0x1_0000_0001);
+    }
+}

@@ -12,7 +12,7 @@ use tapguard::sys::clock::Stopwatch;
 use tapguard::time::Span;
 
 use super::daemon::Daemon;
-use super::{tool, wait_for};
+use super::{PROGRAM, tool, wait_for};
 
 /// Where the tap is announced to Home Assistant.
 pub(crate) const CONFIG: &str = "homeassistant/device/tapguard_t-demo/config";
@@ -133,6 +133,11 @@ pub(crate) fn missing() -> Option<&'static str> {
 
 /// The generated network at a thousand times its speed, as tap `t-demo` of this broker.
 pub(crate) fn demo(folder: &Path, port: u16, more: &[&str]) -> Daemon {
+    demo_as(Command::new(PROGRAM), folder, port, more)
+}
+
+/// The same through another command, which runs the program.
+pub(crate) fn demo_as(command: Command, folder: &Path, port: u16, more: &[&str]) -> Daemon {
     let store = folder.join("store").display().to_string();
     let port = format!("mqtt.port={port}");
     let args = [
@@ -150,7 +155,7 @@ pub(crate) fn demo(folder: &Path, port: u16, more: &[&str]) -> Daemon {
         "--set",
         "mqtt.state_interval=1",
     ];
-    Daemon::start(&[&args, more].concat())
+    Daemon::start_as(command, &[&args, more].concat())
 }
 
 pub(crate) fn publish(port: u16, topic: &str, payload: &str, more: &[&str]) {

@@ -383,6 +383,30 @@ fn nonsense_is_told_by_what_is_wrong() {
     check_broken(&many.1, 0, Flaw::ManyInterfaces);
 }
 
+/// What wraps or turns negative where lengths or seconds are kept in 32 bits.
+#[test]
+fn lengths_and_times_of_32_bits_do_not_wrap() {
+    for order in ORDERS {
+        let claim = |captured: u32| Bytes(order, Vec::new()).u32(0).u32(0).u32(0).u32(captured).u32(captured);
+        for captured in [u32::MAX, u32::MAX - 28, u32::MAX - 31, 1 << 31] {
+            let file = ng(order).interface(1, 0, &[]).block(6, claim(captured).raw(b"abcd"));
+            check_broken(&file.1, 0, Flaw::TooLong);
+            let file = classic(order, 0xa1b2_c3d4, 1).u32(0).u32(0).u32(captured).u32(captured);
+            check_broken(&file.1, 0, Flaw::TooLong);
+        }
+        let simple = Bytes(order, Vec::new()).u32(u32::MAX).raw(b"abcd");
+        let (all, _) = read(&ng(order).interface(1, u32::MAX, &[]).block(3, simple).1);
+        assert_eq!((all[0].wire_len, all[0].bytes.as_slice()), (u32::MAX, &b"abcd"[..]));
+
+        let late = i64::from(u32::MAX);
+        let (all, _) = read(&classic(order, 0xa1b2_3c4d, 1).u32(u32::MAX).u32(NANOS).u32(0).u32(0).1);
+        assert_eq!(all[0].nanos, late * 1_000_000_000 + i64::from(NANOS));
+        let ticks = u64::from(u32::MAX) * 1_000_000 + 5;
+        let (all, _) = read(&ng(order).interface(1, 0, &[]).enhanced(0, ticks, b"x").1);
+        assert_eq!(all[0].nanos, late * 1_000_000_000 + 5_000);
+    }
+}
+
 #[test]
 fn what_is_no_capture_is_told_at_once() {
     let section = ng(Order::Little).1;
