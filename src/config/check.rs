@@ -85,7 +85,7 @@ impl Checker<'_> {
 
     fn baseline(&self, raw: &raw::Detection) -> Result<baseline::Config, ConfigError> {
         let default = baseline::Config::default();
-        let range = 60..=31_536_000;
+        let range = i64::from(baseline::Config::LEAST)..=i64::from(baseline::Config::MOST);
         let duration =
             self.seconds("detection.baseline_duration", raw.baseline_duration, range, default.duration)?;
         Ok(baseline::Config { duration, window: self.window(raw)?, ..default })
