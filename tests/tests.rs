@@ -14,6 +14,7 @@ mod cli;
 mod daemon;
 mod harness;
 mod live;
+mod owner;
 mod page;
 mod replay;
 mod systemd;

@@ -8,6 +8,7 @@ mod capture;
 mod daemon;
 mod error;
 mod judging;
+mod marking;
 mod reload;
 mod replay;
 mod start;

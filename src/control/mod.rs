@@ -3,12 +3,14 @@
 
 mod board;
 mod command;
+mod feedback;
 mod port;
 mod status;
 pub mod wire;
 
 pub use board::{Board, Slot};
 pub use command::{CaptureCommand, Command, CommandQueue, CommandRefused, Commands, Reply};
+pub use feedback::{ExpectedRecord, FeedbackCount, FeedbackRecord};
 pub use port::{AlertArchive, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, OutboxItem, OutboxKey};
 pub use status::{
     AlertCounts, BaselinePhase, BaselineStatus, CaptureState, CaptureStatus, DeviceSummary, FlowSummary,

@@ -20,6 +20,7 @@ mod view;
 mod view_drops;
 mod view_interfaces;
 mod view_lists;
+mod view_models;
 
 #[cfg(test)]
 mod tests;

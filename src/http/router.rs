@@ -20,9 +20,10 @@ use super::server::Counters;
 use super::token::Throttle;
 use super::view::{BaselineStarted, CaptureAnswer, MlAnswer, Moment, Statistics};
 use super::view_interfaces::InterfacesAnswer;
-use super::view_lists::{AlertsAnswer, DevicesAnswer, FlowsAnswer};
+use super::view_lists::{AcknowledgedAll, AlertsAnswer, DevicesAnswer, ExpectedAnswer, FlowsAnswer};
+use super::view_models::{PerformanceAnswer, TrainingBegun};
 use super::{Config, Parts, metrics};
-use crate::alert::AlertId;
+use crate::alert::{AlertId, Marking, Note};
 use crate::capture;
 use crate::control::{AlertPage, ArchiveError, CommandRefused, Status};
 use crate::sys::Resources;
@@ -54,14 +55,21 @@ enum Route<'a> {
     Interfaces,
     Export(Format),
     StartBaseline,
+    Train,
+    Performance,
+    Expected,
+    Acknowledge(Option<&'a str>),
+    FalsePositive(&'a str),
     Health,
     Metrics,
 }
 
-/// The paths that stand as they are. Besides these there are the files of `assets`, and [`ALERT`].
-const FIXED: [(&str, Route<'static>); 12] = [
+/// The paths that stand as they are. Besides these there are the files of `assets`, and what follows [`ALERT`].
+const FIXED: [(&str, Route<'static>); 16] = [
     ("/api/statistics", Route::Statistics),
     ("/api/alerts", Route::Alerts),
+    ("/api/alerts/acknowledge", Route::Acknowledge(None)),
+    ("/api/alerts/expected", Route::Expected),
     ("/api/flows", Route::Flows),
     ("/api/devices", Route::Devices),
     ("/api/interfaces", Route::Interfaces),
@@ -70,6 +78,8 @@ const FIXED: [(&str, Route<'static>); 12] = [
     ("/api/capture/status", Route::Capture),
     ("/api/ml/status", Route::Ml),
     ("/api/ml/baseline/start", Route::StartBaseline),
+    ("/api/ml/train", Route::Train),
+    ("/api/models/performance", Route::Performance),
     ("/healthz", Route::Health),
     ("/metrics", Route::Metrics),
 ];
@@ -85,15 +95,22 @@ impl<'a> Route<'a> {
         if assets.contains(path) {
             return Some(Self::Asset);
         }
-        path.strip_prefix(ALERT).filter(|id| !id.contains('/')).map(Self::Alert)
+        match path.strip_prefix(ALERT)?.split_once('/') {
+            None => path.strip_prefix(ALERT).map(Self::Alert),
+            Some((id, "acknowledge")) => Some(Self::Acknowledge(Some(id))),
+            Some((id, "false-positive")) => Some(Self::FalsePositive(id)),
+            Some(_) => None,
+        }
+    }
+
+    /// Whether it changes something.
+    const fn writes(self) -> bool {
+        matches!(self, Self::StartBaseline | Self::Train | Self::Acknowledge(_) | Self::FalsePositive(_))
     }
 
     /// The methods, as `Allow` names them.
     const fn methods(self) -> &'static str {
-        match self {
-            Self::StartBaseline => "POST",
-            _ => "GET, HEAD",
-        }
+        if self.writes() { "POST" } else { "GET, HEAD" }
     }
 }
 
@@ -104,7 +121,8 @@ impl Router {
         use super::assets::{DESCRIPTION, FILES};
         let files = FILES.into_iter().chain([DESCRIPTION]).map(|(path, ..)| (path, Route::Asset));
         let all = FIXED.into_iter().chain(files).map(|(path, route)| (path.to_owned(), route.methods()));
-        all.chain([(format!("{ALERT}{{id}}"), Route::Alert("").methods())]).collect()
+        let alert = [("", "GET, HEAD"), ("/acknowledge", "POST"), ("/false-positive", "POST")];
+        all.chain(alert.map(|(what, methods)| (format!("{ALERT}{{id}}{what}"), methods))).collect()
     }
 
     /// `stop` is set when the server ends.
@@ -153,14 +171,41 @@ impl Router {
         let Some(route) = Route::find(path, &self.assets) else {
             return Err(Reply::problem(404, "there is nothing at this path"));
         };
-        match (route, request.method()) {
-            (Route::StartBaseline, Method::Post) => {
+        match (route.writes(), request.method()) {
+            (true, Method::Post) => {
                 self.check_writer(request)?;
                 query::none(query).map_err(|bad| refused(&bad))?;
-                self.start_baseline(request)
+                let body = read_body(request)?;
+                self.write(route, &body)
             }
-            (Route::StartBaseline, _) => Err(not_allowed(route)),
-            (_, Method::Get | Method::Head) => self.read(route, path, query, request),
+            (false, Method::Get | Method::Head) => self.read(route, path, query, request),
+            _ => Err(not_allowed(route)),
+        }
+    }
+
+    fn write(&self, route: Route<'_>, body: &[u8]) -> Result<Reply, Reply> {
+        match route {
+            Route::StartBaseline => self.start_baseline(body),
+            Route::Train => self.train(body),
+            Route::Acknowledge(Some(id)) => {
+                self.mark(
+                    id,
+                    body,
+                    |undo, note| {
+                        if undo { Marking::Unacknowledge } else { Marking::Acknowledge(note) }
+                    },
+                )
+            }
+            Route::Acknowledge(None) => self.acknowledge_all(body),
+            Route::FalsePositive(id) => {
+                self.mark(
+                    id,
+                    body,
+                    |undo, note| {
+                        if undo { Marking::NotFalse } else { Marking::FalsePositive(note) }
+                    },
+                )
+            }
             _ => Err(not_allowed(route)),
         }
     }
@@ -190,6 +235,11 @@ impl Router {
             Route::Alert(id) => return self.alert(id),
             Route::Capture => Reply::json(200, &CaptureAnswer::new(&status)),
             Route::Ml => Reply::json(200, &MlAnswer::new(status.judge.as_deref())),
+            Route::Performance => {
+                let feedback = self.parts.archive.feedback().map_err(|error| unreadable(&error))?;
+                Reply::json(200, &PerformanceAnswer::new(status.judge.as_deref(), &feedback))
+            }
+            Route::Expected => Reply::json(200, &ExpectedAnswer::new(status.judge.as_deref())),
             Route::Interfaces => return interfaces(),
             Route::Health => self.healthz(&status),
             Route::Metrics => metrics::reply(&status, self.moment(), header(request, "Accept")),
@@ -198,7 +248,10 @@ impl Router {
                     (header(request, "Accept-Encoding"), header(request, "If-None-Match"));
                 return self.assets.reply(path, accepted, known).ok_or_else(|| not_allowed(route));
             }
-            Route::Alerts | Route::Export(_) | Route::Flows | Route::Devices | Route::StartBaseline => {
+            Route::Alerts | Route::Export(_) | Route::Flows | Route::Devices => {
+                return Err(not_allowed(route));
+            }
+            Route::StartBaseline | Route::Train | Route::Acknowledge(_) | Route::FalsePositive(_) => {
                 return Err(not_allowed(route));
             }
         })
@@ -242,9 +295,7 @@ impl Router {
     }
 
     fn alert(&self, id: &str) -> Result<Reply, Reply> {
-        let id: AlertId =
-            id.parse().map_err(|_| Reply::problem(400, "an alert id has 24 hexadecimal digits"))?;
-        match self.parts.archive.get(id) {
+        match self.parts.archive.get(alert_id(id)?) {
             Ok(Some(record)) => Ok(Reply::json(200, &record)),
             Ok(None) => {
                 Err(Reply::problem(404, "no alert has this id; it may have been deleted for its age"))
@@ -265,9 +316,32 @@ impl Router {
         plain(503, complaints.join("\n") + "\n")
     }
 
-    fn start_baseline(&self, request: &mut Request) -> Result<Reply, Reply> {
-        let body = read_body(request)?;
-        let duration = query::start_baseline(&body).map_err(|bad| refused(&bad))?;
+    fn train(&self, body: &[u8]) -> Result<Reply, Reply> {
+        query::nothing(body).map_err(|bad| refused(&bad))?;
+        let model = self.parts.commands.train().map_err(|error| not_done(&error))?;
+        Ok(Reply::json(202, &TrainingBegun::new(model)))
+    }
+
+    fn mark(
+        &self,
+        id: &str,
+        body: &[u8],
+        marking: impl FnOnce(bool, Option<Note>) -> Marking,
+    ) -> Result<Reply, Reply> {
+        let id = alert_id(id)?;
+        let (undo, note) = query::mark(body).map_err(|bad| refused(&bad))?;
+        let alert = self.parts.commands.mark(id, marking(undo, note)).map_err(|error| not_done(&error))?;
+        Ok(Reply::json(200, &alert))
+    }
+
+    fn acknowledge_all(&self, body: &[u8]) -> Result<Reply, Reply> {
+        let note = query::mark_all(body).map_err(|bad| refused(&bad))?;
+        let acknowledged = self.parts.commands.acknowledge_all(note).map_err(|error| not_done(&error))?;
+        Ok(Reply::json(200, &AcknowledgedAll { acknowledged }))
+    }
+
+    fn start_baseline(&self, body: &[u8]) -> Result<Reply, Reply> {
+        let duration = query::start_baseline(body).map_err(|bad| refused(&bad))?;
         match self.parts.commands.start_baseline(duration) {
             Ok(()) => {
                 let duration_seconds = duration.map(|span| span.as_secs());
@@ -344,8 +418,12 @@ fn not_allowed(route: Route<'_>) -> Reply {
 }
 
 fn refused(bad: &BadRequest) -> Reply {
-    let status = if matches!(bad, BadRequest::Duration) { 422 } else { 400 };
+    let status = if matches!(bad, BadRequest::Duration | BadRequest::Note(_)) { 422 } else { 400 };
     Reply::problem(status, &bad.to_string())
+}
+
+fn alert_id(text: &str) -> Result<AlertId, Reply> {
+    text.parse().map_err(|_| Reply::problem(400, "an alert id has 24 hexadecimal digits"))
 }
 
 fn not_done(error: &CommandRefused) -> Reply {
@@ -355,6 +433,11 @@ fn not_done(error: &CommandRefused) -> Reply {
         CommandRefused::Stopping => Reply::problem(503, &why),
         CommandRefused::NoAnswer(_) => Reply::problem(504, &why),
         CommandRefused::Impossible(_) => Reply::problem(409, &why),
+        CommandRefused::NoSuchAlert => Reply::problem(404, &why),
+        // The reason is in the log: it may name files.
+        CommandRefused::Failed(_) => {
+            Reply::problem(500, "what was said could not be stored; the log says why")
+        }
     }
 }
 

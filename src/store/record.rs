@@ -186,6 +186,8 @@ pub enum SnapshotName {
     Baseline,
     /// The trained model.
     Model,
+    /// What the owner expects.
+    Expected,
 }
 
 impl SnapshotName {
@@ -194,6 +196,7 @@ impl SnapshotName {
         match self {
             Self::Baseline => "baseline",
             Self::Model => "model",
+            Self::Expected => "expected",
         }
     }
 }
@@ -250,7 +253,8 @@ fn checksum(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
-fn from_json<T: for<'de> Deserialize<'de>>(value: &[u8]) -> Option<T> {
+/// What follows the version in a value, where it is that of today.
+pub(super) fn from_json<T: for<'de> Deserialize<'de>>(value: &[u8]) -> Option<T> {
     let (&version, json) = value.split_first()?;
     if version == VERSION { serde_json::from_slice(json).ok() } else { None }
 }
@@ -306,6 +310,9 @@ pub(super) mod tests {
             tap: "tap".to_owned(),
             model: Some("isolation_forest-1".to_owned()),
             baseline: None,
+            acknowledged: None,
+            acknowledged_note: None,
+            feedback: None,
         }
     }
 
