@@ -17,6 +17,7 @@ mod hardening;
 mod harness;
 mod home_assistant;
 mod live;
+mod owner;
 mod packaging;
 mod page;
 mod replay;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use sha2::{Digest, Sha256};
 
-use super::{Alert, AlertId, Config, Event, Severity, explain};
+use super::{Alert, AlertId, Config, Event, Expected, Rule, Severity, explain};
 use crate::behaviour::{Evidence, Kind, Party, Peer};
 use crate::time::{Span, Timestamp};
 
@@ -24,6 +24,7 @@ pub struct Provenance {
 pub struct Incidents {
     config: Config,
     open: Vec<Incident>,
+    expected: Expected,
     told: VecDeque<Alert>,
 }
 
@@ -33,6 +34,10 @@ struct Incident {
     peer_count: u64,
     /// Findings came that nobody was told of yet.
     news: bool,
+    /// How severe it was when the owner said that he has seen it.
+    acknowledged: Option<Severity>,
+    /// The owner expects it: nobody is told of it, but it still explains what belongs to it.
+    muted: bool,
 }
 
 impl Incidents {
@@ -43,7 +48,7 @@ impl Incidents {
     /// No incident is open.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, open: Vec::new(), told: VecDeque::new() }
+        Self { config, open: Vec::new(), expected: Expected::default(), told: VecDeque::new() }
     }
 
     /// Takes up incidents that were open when the daemon stopped. They are not told again; what exceeds the capacity
@@ -51,29 +56,95 @@ impl Incidents {
     pub fn restore(&mut self, alerts: impl IntoIterator<Item = Alert>) {
         for alert in alerts {
             let (peer_count, at) = (u64::try_from(alert.peers.len()).unwrap_or(u64::MAX), alert.last_seen);
-            self.open.push(Incident { alert, peer_count, news: false });
+            self.open.push(Incident::new(alert, peer_count, false));
             if self.open.len() > self.config.open_capacity {
                 self.clear(0, at);
             }
         }
     }
 
-    /// Joins a finding with the open incident on its subject and kind, or raises a new one.
+    /// Joins a finding with the open incident on its subject and kind, or raises a new one. One that is expected is
+    /// counted instead of raised; its incident goes on unseen.
     pub fn handle(&mut self, evidence: Evidence, provenance: Provenance) {
         let same = |i: &Incident| {
             i.alert.kind == evidence.kind
                 && same_subject(&i.alert.subject, &evidence.subject)
                 && !is_another_attack(&i.alert, &evidence)
         };
-        if let Some(at) = self.open.iter().position(same) {
-            self.join(at, evidence, provenance);
-        } else {
-            self.raise(evidence, provenance);
+        let expected = self.expected.covers(&evidence);
+        let at = self.open.iter().position(same);
+        let muted = at.and_then(|at| self.open.get(at)).map(|incident| incident.muted);
+        if muted.unwrap_or(true) && expected {
+            self.expected.count(&evidence);
         }
+        match at {
+            Some(at) if expected || muted == Some(false) => self.join(at, evidence, provenance),
+            // It is not expected any more, or not this much of it.
+            Some(at) => {
+                self.open.remove(at);
+                self.raise(evidence, provenance, false);
+            }
+            None => self.raise(evidence, provenance, expected),
+        }
+    }
+
+    /// Takes up the rules from before a restart.
+    pub fn restore_expected(&mut self, rules: Vec<Rule>) {
+        self.expected.restore(rules);
+    }
+
+    /// Expects the like of an alert from now on, and clears what is open of it. An alert of a subject without an
+    /// address, such as the tap itself, is only cleared.
+    pub fn expect(&mut self, alert: &Alert, now: Timestamp) {
+        let current = self.open.iter().map(|i| &i.alert).find(|open| open.id == alert.id);
+        let rule = self.expected.expect(current.unwrap_or(alert), now);
+        let mut at = 0;
+        while let Some(Incident { alert: open, muted, .. }) = self.open.get(at) {
+            let (marked, muted) = (open.id == alert.id, *muted);
+            let covered = rule.as_ref().is_some_and(|r| r.covers(open.kind, &open.subject, open.severity));
+            if (marked || covered) && !muted {
+                self.tell(at, Event::Cleared, now.max(open.timestamp));
+            }
+            if marked && !covered {
+                self.open.remove(at);
+                continue;
+            }
+            if let Some(incident) = self.open.get_mut(at) {
+                incident.muted |= covered;
+            }
+            at += 1;
+        }
+    }
+
+    /// Takes back what was said of an alert: the next finding like it is told.
+    pub fn forget_expected(&mut self, alert: AlertId) {
+        if let Some(rule) = self.expected.forget(alert) {
+            self.open.retain(|i| !(i.muted && rule.covers(i.alert.kind, &i.alert.subject, i.alert.severity)));
+        }
+    }
+
+    /// What is expected.
+    #[must_use]
+    pub const fn expected(&self) -> &Expected {
+        &self.expected
+    }
+
+    /// Notes that the owner has seen an incident while it was as severe as this, or that he has not; nothing where it
+    /// is not open. It counts until the incident grows more severe.
+    pub fn acknowledge(&mut self, id: AlertId, seen: Option<Severity>) {
+        if let Some(incident) = self.open.iter_mut().find(|incident| incident.alert.id == id) {
+            incident.acknowledged = seen;
+        }
+    }
+
+    /// Open incidents that the owner has not seen.
+    pub fn unacknowledged(&self) -> impl Iterator<Item = AlertId> {
+        self.pressing().map(|incident| incident.alert.id)
     }
 
     /// Lets time pass: incidents that were quiet long enough are cleared, and news that waited is told.
     pub fn handle_time(&mut self, now: Timestamp) {
+        self.expected.handle_time(now);
         let mut at = 0;
         while let Some(incident) = self.open.get(at) {
             if now.since(incident.alert.last_seen) >= self.config.quiet {
@@ -120,19 +191,24 @@ impl Incidents {
         self.told.pop_front()
     }
 
-    /// Incidents open now.
+    /// Incidents open now, without those that are expected.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.open.len()
+        self.open.iter().filter(|incident| !incident.muted).count()
     }
 
-    /// The highest severity of what is open now.
+    /// The highest severity of what is open now and not acknowledged.
     #[must_use]
     pub fn threat(&self) -> Option<Severity> {
-        self.open.iter().map(|i| i.alert.severity).max()
+        self.pressing().map(|incident| incident.alert.severity).max()
     }
 
-    fn raise(&mut self, evidence: Evidence, provenance: Provenance) {
+    fn pressing(&self) -> impl Iterator<Item = &Incident> {
+        let unseen = |i: &Incident| i.acknowledged.is_none_or(|seen| i.alert.severity > seen);
+        self.open.iter().filter(move |incident| !incident.muted && unseen(incident))
+    }
+
+    fn raise(&mut self, evidence: Evidence, provenance: Provenance, muted: bool) {
         if self.open.len() >= self.config.open_capacity.max(1)
             && let Some(quietest) = (0..self.open.len()).min_by_key(|&at| self.last_seen(at))
         {
@@ -160,8 +236,10 @@ impl Incidents {
             model: provenance.model,
             baseline: provenance.baseline,
         };
-        self.told.push_back(alert.clone());
-        self.open.push(Incident { alert, peer_count: evidence.peer_count, news: false });
+        if !muted {
+            self.told.push_back(alert.clone());
+        }
+        self.open.push(Incident::new(alert, evidence.peer_count, muted));
     }
 
     fn join(&mut self, at: usize, evidence: Evidence, provenance: Provenance) {
@@ -192,6 +270,9 @@ impl Incidents {
 
     fn tell(&mut self, at: usize, event: Event, now: Timestamp) {
         let Some(incident) = self.open.get_mut(at) else { return };
+        if incident.muted {
+            return;
+        }
         incident.news = false;
         incident.alert.event = event;
         incident.alert.timestamp = now;
@@ -204,6 +285,10 @@ impl Incidents {
 }
 
 impl Incident {
+    const fn new(alert: Alert, peer_count: u64, muted: bool) -> Self {
+        Self { alert, peer_count, news: false, acknowledged: None, muted }
+    }
+
     /// Whether the severity rose, which is worth telling at once.
     fn join(&mut self, evidence: Evidence, provenance: Provenance) -> bool {
         let alert = &mut self.alert;
@@ -466,5 +551,131 @@ mod tests {
         incidents.handle_step(at(1_000_000));
         incidents.handle_time(at(1_000_001));
         assert_eq!(incidents.open(), 1);
+    }
+
+    /// What was told, and what is open and pressing afterwards.
+    fn seen(incidents: &mut Incidents) -> (Vec<Event>, usize, usize) {
+        let events = told(incidents).into_iter().map(|(event, _)| event).collect();
+        (events, incidents.open(), incidents.unacknowledged().count())
+    }
+
+    #[test]
+    fn an_acknowledged_incident_threatens_again_once_it_grows_worse() {
+        let mut incidents = Incidents::new(Config::default());
+        incidents.handle(scan(1, 0, 0.8), Provenance::default());
+        let id = incidents.poll().unwrap().id;
+        incidents.acknowledge(id, Some(Severity::Medium));
+        assert_eq!((incidents.open(), incidents.threat()), (1, None));
+        incidents.handle(scan(1, 10, 0.85), Provenance::default());
+        assert_eq!(incidents.threat(), None, "more of the same");
+        incidents.handle(scan(2, 12, 0.8), Provenance::default());
+        assert_eq!(incidents.threat(), Some(Severity::Medium), "a new one");
+        incidents.handle(scan(1, 20, 1.0), Provenance::default());
+        assert_eq!((incidents.threat(), incidents.unacknowledged().count()), (Some(Severity::High), 2));
+        incidents.acknowledge(id, Some(Severity::High));
+        assert_eq!(incidents.unacknowledged().count(), 1);
+        incidents.acknowledge(id, None);
+        assert_eq!(incidents.unacknowledged().count(), 2);
+    }
+
+    #[test]
+    fn what_is_expected_is_cleared_and_then_only_counted() {
+        let mut incidents = Incidents::new(Config::default());
+        incidents.handle(scan(1, 0, 0.8), Provenance::default());
+        let alert = incidents.poll().unwrap();
+        incidents.expect(&alert, at(5));
+        assert_eq!(seen(&mut incidents), (vec![Event::Cleared], 0, 0));
+        for seconds in [10, 20, 2_000] {
+            incidents.handle(scan(1, seconds, 0.8), Provenance::default());
+            incidents.handle_time(at(seconds + 700));
+        }
+        assert_eq!(seen(&mut incidents), (vec![], 0, 0));
+        let expected = incidents.expected();
+        assert_eq!((expected.matched(), expected.rules().first().map(|r| r.matched)), (3, Some(3)));
+        incidents.handle(scan(2, 2_001, 0.8), Provenance::default());
+        assert_eq!(seen(&mut incidents), (vec![Event::Raised], 1, 1), "another subject");
+    }
+
+    #[test]
+    fn what_is_worse_than_expected_is_a_new_incident() {
+        let mut incidents = Incidents::new(Config::default());
+        incidents.handle(scan(1, 0, 0.8), Provenance::default());
+        let alert = incidents.poll().unwrap();
+        incidents.expect(&alert, at(5));
+        incidents.handle(scan(1, 10, 0.8), Provenance::default());
+        assert_eq!(incidents.poll().map(|a| a.event), Some(Event::Cleared));
+        incidents.handle(scan(1, 20, 1.0), Provenance::default());
+        let worse = incidents.poll().unwrap();
+        assert_eq!((worse.event, worse.severity), (Event::Raised, Severity::High));
+        assert_ne!(worse.id, alert.id);
+        incidents.handle(scan(1, 30, 0.8), Provenance::default());
+        assert_eq!((incidents.open(), incidents.expected().matched()), (1, 1), "it belongs to what is open");
+    }
+
+    #[test]
+    fn what_is_expected_still_explains_what_belongs_to_it() {
+        let mut incidents = Incidents::new(Config::default());
+        let sweep = |seconds| Evidence { kind: Kind::HostSweep, ..scan(1, seconds, 0.8) };
+        incidents.handle(sweep(0), Provenance::default());
+        let alert = incidents.poll().unwrap();
+        incidents.expect(&alert, at(700));
+        incidents.handle_time(at(1_300));
+        incidents.handle(sweep(2_000), Provenance::default());
+        let station = |n| Party { mac: Some(Mac([2, 0, 0, 0, 0, n])), ..Party::default() };
+        assert!(incidents.explains(&station(1), at(1_990)));
+        assert!(incidents.is_swept(&station(2), at(2_001)));
+        assert_eq!(seen(&mut incidents), (vec![Event::Cleared], 0, 0));
+    }
+
+    #[test]
+    fn what_is_taken_back_or_over_is_told_again() {
+        let marked = || {
+            let mut incidents = Incidents::new(Config::default());
+            incidents.handle(scan(1, 0, 0.8), Provenance::default());
+            let alert = incidents.poll().unwrap();
+            incidents.expect(&alert, at(5));
+            incidents.handle(scan(1, 10, 0.8), Provenance::default());
+            assert_eq!(told(&mut incidents), [(Event::Cleared, 1)]);
+            (incidents, alert.id)
+        };
+        let (mut incidents, id) = marked();
+        incidents.forget_expected(id);
+        incidents.handle(scan(1, 20, 0.8), Provenance::default());
+        assert_eq!(seen(&mut incidents), (vec![Event::Raised], 1, 1));
+
+        let (mut incidents, _) = marked();
+        // It never fell quiet, and the rule has ended.
+        for day in 0..30 {
+            incidents.handle(scan(1, 20 + day * 86_400, 0.8), Provenance::default());
+        }
+        assert_eq!(told(&mut incidents), []);
+        incidents.expected.handle_time(at(31 * 86_400));
+        incidents.handle(scan(1, 31 * 86_400, 0.8), Provenance::default());
+        assert_eq!(seen(&mut incidents), (vec![Event::Raised], 1, 1));
+    }
+
+    #[test]
+    fn an_older_alert_that_is_marked_clears_what_is_open_of_its_like() {
+        let mut incidents = Incidents::new(Config::default());
+        incidents.handle(scan(1, 0, 0.8), Provenance::default());
+        let first = incidents.poll().unwrap();
+        incidents.handle_time(at(700));
+        incidents.handle(scan(1, 800, 0.8), Provenance::default());
+        incidents.handle(scan(2, 800, 0.8), Provenance::default());
+        assert_eq!(told(&mut incidents).len(), 3);
+        incidents.expect(&first, at(810));
+        assert_eq!(seen(&mut incidents), (vec![Event::Cleared], 1, 1));
+    }
+
+    #[test]
+    fn without_an_address_there_is_nothing_to_expect_by() {
+        let mut incidents = Incidents::new(Config::default());
+        let nobody = |seconds| Evidence { subject: Party::default(), ..scan(1, seconds, 0.8) };
+        incidents.handle(nobody(0), Provenance::default());
+        let alert = incidents.poll().unwrap();
+        incidents.expect(&alert, at(5));
+        assert_eq!(seen(&mut incidents), (vec![Event::Cleared], 0, 0));
+        incidents.handle(nobody(10), Provenance::default());
+        assert_eq!(seen(&mut incidents), (vec![Event::Raised], 1, 1));
     }
 }

@@ -1,10 +1,14 @@
 //! From evidence to what people are told: [`Incidents`] give an [`Alert`] for each telling.
 
+mod expected;
 mod explain;
+mod feedback;
 mod incident;
 mod record;
 mod severity;
 
+pub use expected::{Expected, Rule};
+pub use feedback::{Acknowledgement, Feedback, Judgement, Mark, Marking, Note, NoteTooLong};
 pub use incident::{Incidents, Provenance, Tally};
 pub use record::{Alert, AlertId, BadAlertId, Event};
 pub use severity::Severity;

@@ -156,6 +156,7 @@ fn start(
         commands: asked.judge,
         store: store.clone(),
         board: Arc::clone(&board),
+        training: None,
         replaced,
     };
     let judge_ended = spawn("judge", move || judging.run())?;

@@ -6,10 +6,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use super::status;
 use crate::behaviour::{Evidence, Kind, Party, Reason};
 use crate::control::wire::AlertRecord;
-use crate::control::{Board, Command};
+use crate::control::{Board, Command, CommandRefused};
 use crate::pipeline::{Judge, Observation, Verdicts};
 use crate::store::{SnapshotName, Store, StoreError};
-use crate::sys::clock::Stopwatch;
+use crate::sys::clock::{self, Stopwatch};
 use crate::time::{Span, Timestamp};
 
 /// The thread's state.
@@ -19,6 +19,8 @@ pub(super) struct JudgeLoop {
     pub(super) commands: Receiver<Command>,
     pub(super) store: Store,
     pub(super) board: Arc<Board>,
+    /// What the training of the model in use took; none where it was trained before this start.
+    pub(super) training: Option<Span>,
     /// The store did not open and was replaced, which is told of as soon as there is a time.
     pub(super) replaced: bool,
 }
@@ -27,7 +29,7 @@ impl JudgeLoop {
     /// Longest time that a command waits and the shown status is old.
     const PATIENCE: Span = Span::from_millis(200);
     /// What a slow storage medium is waited for.
-    const DISK: Span = Span::from_secs(10);
+    pub(super) const DISK: Span = Span::from_secs(10);
 
     /// Runs until the capture thread is gone, then keeps what was learned.
     pub(super) fn run(mut self) {
@@ -56,8 +58,17 @@ impl JudgeLoop {
         if let Observation::Time(now) | Observation::Step(now) = observation {
             self.begin(now);
         }
-        self.judge.handle(observation);
+        self.timed(|judge| judge.handle(observation));
         self.drain();
+    }
+
+    /// Lets the judge work, and notes how long it took where a model was trained in it.
+    fn timed(&mut self, work: impl FnOnce(&mut Judge)) {
+        let (before, taken) = (self.judge.trainings(), Stopwatch::start());
+        work(&mut self.judge);
+        if self.judge.trainings() != before {
+            self.training = Some(taken.elapsed());
+        }
     }
 
     /// What waits for the first time there is: learning, where nothing was learned before, and news of the tap.
@@ -74,7 +85,7 @@ impl JudgeLoop {
     fn obey(&mut self, command: Command) {
         match command {
             Command::StartBaseline { duration, reply } => {
-                let now = self.judge.now().unwrap_or_else(crate::sys::clock::now);
+                let now = self.judge.now().unwrap_or_else(clock::now);
                 self.judge.start_baseline(now, duration);
                 self.drain();
                 self.publish();
@@ -91,10 +102,37 @@ impl JudgeLoop {
                 self.publish();
                 reply.send(Ok(()));
             }
+            Command::Train { reply } => match self.judge.can_train() {
+                Ok(model) => {
+                    reply.send(Ok(model));
+                    self.train();
+                }
+                Err(why) => reply.send(Err(CommandRefused::Impossible(why.to_string()))),
+            },
+            Command::Mark { id, marking, reply } => {
+                let marked = self.mark(id, &marking);
+                self.publish();
+                reply.send(marked);
+            }
+            Command::AcknowledgeAll { note, reply } => {
+                let marked = self.acknowledge_all(note);
+                self.publish();
+                reply.send(marked);
+            }
         }
     }
 
-    fn drain(&mut self) {
+    fn train(&mut self) {
+        let now = self.judge.now().unwrap_or_else(clock::now);
+        self.timed(|judge| judge.retrain(now));
+        if let Some(taken) = self.training {
+            tracing::info!("the model was trained anew in {taken}");
+        }
+        self.drain();
+        self.publish();
+    }
+
+    pub(super) fn drain(&mut self) {
         let mut learned = false;
         while let Some(verdict) = self.judge.poll() {
             learned |= !matches!(verdict, Verdicts::Alert(_));
@@ -134,7 +172,7 @@ impl JudgeLoop {
     }
 
     fn publish(&self) {
-        self.board.judge.publish(status::judge(&self.judge));
+        self.board.judge.publish(status::judge(&self.judge, self.training));
     }
 }
 

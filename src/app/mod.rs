@@ -9,6 +9,7 @@ mod daemon;
 mod desk;
 mod error;
 mod judging;
+mod marking;
 mod opening;
 mod plan;
 mod reload;

@@ -201,15 +201,19 @@ pub(super) fn judge(config: JudgeConfig, store: &Store) -> Result<Judge, AppErro
             .inspect_err(|error| tracing::error!("the kept model is not used, it is trained anew: {error}"))
             .ok()
     });
-    let mut open = Vec::new();
+    let (mut open, mut seen) = (Vec::new(), Vec::new());
     for record in store.open_alerts()? {
         match Alert::try_from(&record) {
-            Ok(alert) => open.push(alert),
+            Ok(alert) => {
+                seen.extend(record.acknowledged.map(|_| (alert.id, alert.severity)));
+                open.push(alert);
+            }
             Err(error) => tracing::error!("an open alert is not taken up: {error}"),
         }
     }
     let mut judge = Judge::new(config);
     judge.restore(baseline, model, open);
+    judge.restore_marks(&seen, store.expected()?);
     Ok(judge)
 }
 

@@ -7,7 +7,7 @@ use crate::control::{
 };
 use crate::flow::{Device, DeviceKey, EndReason, FlowRecord};
 use crate::pipeline::{Judge, Meter};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// Flows shown at most.
 const FLOWS: usize = 256;
@@ -62,8 +62,8 @@ pub(super) fn meter(
     }
 }
 
-/// The judge as seen from outside.
-pub(super) fn judge(judge: &Judge) -> JudgeStatus {
+/// The judge as seen from outside; `training` is what the training of its model took.
+pub(super) fn judge(judge: &Judge, training: Option<Span>) -> JudgeStatus {
     let baseline = judge.baseline();
     let tally = judge.tally();
     JudgeStatus {
@@ -81,32 +81,42 @@ pub(super) fn judge(judge: &Judge) -> JudgeStatus {
             windows: number(baseline.windows()),
             untracked: baseline.untracked(),
         },
-        model: model(judge),
+        model: model(judge, training),
         no_model: judge.model().err().map(ToString::to_string),
         windows: judge.windows(),
         windows_unusual: judge.unusual(),
         detection: judge.detection(),
+        performance: judge.performance().clone(),
         alerts: AlertCounts {
             raised: tally.raised().map(|(kind, n)| (kind.word(), n)).collect(),
             updated: tally.updated,
             cleared: tally.cleared,
             open: number(judge.open()),
+            unacknowledged: number(judge.unacknowledged().count()),
             suppressed: judge.suppressed(),
+            suppressed_expected: judge.expected().matched(),
+            expected_dropped: judge.expected().dropped(),
         },
+        expected: judge.expected().rules().to_vec(),
         threat: judge.threat(),
         strangers: baseline.strangers().collect(),
     }
 }
 
-fn model(judge: &Judge) -> Option<ModelStatus> {
+fn model(judge: &Judge, training: Option<Span>) -> Option<ModelStatus> {
     let model = judge.model().ok()?;
     Some(ModelStatus {
         id: model.id(),
+        version: model.version(),
         trained_at: model.trained_at(),
         trained_on: model.trained_on(),
         held_out: model.held_out(),
         threshold: model.threshold(),
         size: number(judge.model_size()),
+        devices: number(model.devices()),
+        training_time: training,
+        alert_threshold: model.alert_threshold(),
+        promised_rate: model.promised_rate(),
     })
 }
 

@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn publish_judge(board: &Board) {
-        board.judge.publish(status::judge(&Judge::new(JudgeConfig::default())));
+        board.judge.publish(status::judge(&Judge::new(JudgeConfig::default()), None));
     }
 
     /// Food is due.

@@ -31,6 +31,19 @@ pub struct Config {
     pub window: Span,
 }
 
+impl Config {
+    /// The shortest time to learn that may be asked for, in seconds.
+    pub const LEAST: u32 = 60;
+    /// The longest, in seconds: a year.
+    pub const MOST: u32 = 31_536_000;
+
+    /// A time to learn that somebody asks for, in seconds; none where it is out of the range.
+    #[must_use]
+    pub fn asked(seconds: u64) -> Option<Span> {
+        (u64::from(Self::LEAST)..=u64::from(Self::MOST)).contains(&seconds).then(|| Span::from_secs(seconds))
+    }
+}
+
 impl Default for Config {
     /// A day, 20,000 windows (3 MB), 4,096 devices.
     fn default() -> Self {

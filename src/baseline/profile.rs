@@ -46,6 +46,12 @@ const PRIOR_WINDOWS: f64 = 10.0;
 const LARGEST: f64 = 1e4;
 
 impl Profiles {
+    /// Devices that have a profile of their own.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        self.devices.len()
+    }
+
     /// Learns from windows. Devices that are only in `late` get a profile of their own as well, but the pool is that
     /// of `windows` alone. Without windows every location is zero and every spread the floor.
     #[must_use]

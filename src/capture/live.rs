@@ -214,6 +214,7 @@ mod tests {
         }
     }
 
+    #[test]
     fn an_interface_that_does_not_exist_is_named_with_those_that_do() {
         let Err(error) = Live::open(&Config::default(), "nosuch9") else { panic!("opened") };
         assert!(matches!(&error, CaptureError::NoSuchInterface { interface, .. } if interface == "nosuch9"));

@@ -2,7 +2,9 @@
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 
+use crate::alert::{AlertId, Marking, Note};
 use crate::capture::{self, Snapshot};
+use crate::control::wire::AlertRecord;
 use crate::model;
 use crate::time::{Span, Timestamp};
 
@@ -29,6 +31,27 @@ pub enum Command {
         tuning: Tuning,
         /// Gets the answer once they hold.
         reply: Reply<()>,
+    },
+    /// Train the model anew from what the baseline holds.
+    Train {
+        /// Gets the name of the model before training begins, or why there will be none.
+        reply: Reply<String>,
+    },
+    /// Say something of an alert.
+    Mark {
+        /// The alert.
+        id: AlertId,
+        /// What.
+        marking: Marking,
+        /// Gets the alert as it is then, once what was said is durable.
+        reply: Reply<Box<AlertRecord>>,
+    },
+    /// Say of all open alerts that they were seen.
+    AcknowledgeAll {
+        /// In the owner's words.
+        note: Option<Note>,
+        /// Gets the number of those that had not been seen, once it is durable.
+        reply: Reply<u64>,
     },
 }
 
@@ -96,6 +119,12 @@ pub enum CommandRefused {
     /// It cannot be done now; why, in one line.
     #[error("{0}")]
     Impossible(String),
+    /// There is no such alert.
+    #[error("no alert has this id; it may have been deleted for its age")]
+    NoSuchAlert,
+    /// It could not be read or stored; why, in one line.
+    #[error("{0}")]
+    Failed(String),
     /// No answer came in time; the command may still be carried out.
     #[error("no answer within {0}")]
     NoAnswer(Span),
@@ -153,6 +182,31 @@ impl CommandQueue {
     /// As for [`Self::start_baseline`].
     pub fn retune(&self, tuning: Tuning) -> Result<(), CommandRefused> {
         ask(&self.judge, |reply| Command::Retune { tuning, reply })
+    }
+
+    /// Has the model trained anew, and gives the name that it gets. Training goes on after the answer; meanwhile
+    /// observations wait.
+    ///
+    /// # Errors
+    /// As for [`Self::start_baseline`], and when there is no armed baseline or it holds too little.
+    pub fn train(&self) -> Result<String, CommandRefused> {
+        ask(&self.judge, |reply| Command::Train { reply })
+    }
+
+    /// Says something of an alert, durably, and gives the alert as it is then.
+    ///
+    /// # Errors
+    /// As for [`Self::start_baseline`], and when there is no such alert or the store fails.
+    pub fn mark(&self, id: AlertId, marking: Marking) -> Result<Box<AlertRecord>, CommandRefused> {
+        ask(&self.judge, |reply| Command::Mark { id, marking, reply })
+    }
+
+    /// Says of all open alerts that they were seen, durably, and gives the number of those that had not been.
+    ///
+    /// # Errors
+    /// As for [`Self::start_baseline`], and when the store fails.
+    pub fn acknowledge_all(&self, note: Option<Note>) -> Result<u64, CommandRefused> {
+        ask(&self.judge, |reply| Command::AcknowledgeAll { note, reply })
     }
 
     /// Closes the source of frames and waits until nothing more is captured.

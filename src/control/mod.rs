@@ -4,6 +4,7 @@
 mod board;
 mod command;
 mod feed;
+mod feedback;
 mod port;
 mod settings;
 mod status;
@@ -12,6 +13,7 @@ pub mod wire;
 pub use board::{Board, Slot};
 pub use command::{CaptureCommand, Command, CommandQueue, CommandRefused, Commands, Reply, Tuning};
 pub use feed::{AlertFeed, Listener, News};
+pub use feedback::{ExpectedRecord, FeedbackCount, FeedbackRecord};
 pub use port::{AlertArchive, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, OutboxItem, OutboxKey};
 pub use settings::{
     Author, Effect, LastChange, Outcome, PlannedChange, Setting, SettingKind, SettingProblem, SettingSource,

@@ -1,5 +1,8 @@
 //! The ports that the store implements, and HTTP and MQTT use.
 
+use std::collections::BTreeMap;
+
+use super::FeedbackCount;
 use crate::alert::{AlertId, Severity};
 use crate::behaviour::Kind;
 use crate::control::wire::AlertRecord;
@@ -19,6 +22,12 @@ pub trait AlertArchive: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn get(&self, id: AlertId) -> Result<Option<AlertRecord>, ArchiveError>;
+
+    /// What the owner said of the kept alerts of each model, of the newest ones where there are very many.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn feedback(&self) -> Result<BTreeMap<String, FeedbackCount>, ArchiveError>;
 }
 
 /// What a search found.
@@ -46,6 +55,8 @@ pub struct AlertQuery {
     pub severity: Option<Severity>,
     /// Only those that are open (true) or cleared (false).
     pub open: Option<bool>,
+    /// Only those that the owner acknowledged or judged (true), or did neither (false).
+    pub acknowledged: Option<bool>,
 }
 
 impl AlertQuery {
@@ -56,7 +67,15 @@ impl AlertQuery {
 impl Default for AlertQuery {
     /// The newest 100 of everything.
     fn default() -> Self {
-        Self { limit: 100, before: None, since: None, kind: None, severity: None, open: None }
+        Self {
+            limit: 100,
+            before: None,
+            since: None,
+            kind: None,
+            severity: None,
+            open: None,
+            acknowledged: None,
+        }
     }
 }
 

@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::alert::Rule;
 use crate::capture::SourceCounters;
 use crate::flow::DeviceKey;
 use crate::packet::Mac;
+use crate::pipeline::Performance;
 use crate::time::{Span, Timestamp};
 
 /// Everything at one moment. Parts are `None` until their owner has published once.
@@ -192,9 +194,13 @@ pub struct JudgeStatus {
     pub windows_unusual: u64,
     /// Whether findings of the network become alerts.
     pub detection: bool,
+    /// What the model in use did.
+    pub performance: Performance,
     /// What was raised.
     pub alerts: AlertCounts,
-    /// The highest severity of what is open now; none when nothing is open.
+    /// What the owner expects, oldest first.
+    pub expected: Vec<Rule>,
+    /// The highest severity of what is open now and not acknowledged; none when nothing is.
     pub threat: Option<crate::alert::Severity>,
     /// Devices seen since the baseline was learned that it does not know.
     pub strangers: Vec<DeviceKey>,
@@ -247,6 +253,8 @@ impl BaselinePhase {
 pub struct ModelStatus {
     /// Name and version, such as `isolation_forest-1`.
     pub id: String,
+    /// The number of the baseline that it was trained from.
+    pub version: u32,
     /// When training ended, on the capture's clock.
     pub trained_at: Timestamp,
     /// Windows it was fitted on.
@@ -257,6 +265,14 @@ pub struct ModelStatus {
     pub threshold: f64,
     /// Size of its snapshot in bytes.
     pub size: u64,
+    /// Devices that have statistics of their own in it.
+    pub devices: u64,
+    /// What training took, its snapshot included; none where it was trained before this start.
+    pub training_time: Option<Span>,
+    /// Calibrated score from which a window is unusual.
+    pub alert_threshold: f64,
+    /// The chance that a normal window reaches it, at most, as calibrated.
+    pub promised_rate: f64,
 }
 
 /// Alerts since start.
@@ -270,8 +286,14 @@ pub struct AlertCounts {
     pub cleared: u64,
     /// Open now.
     pub open: u64,
+    /// Open now and not acknowledged.
+    pub unacknowledged: u64,
     /// Findings that raised nothing because detection was off.
     pub suppressed: u64,
+    /// Findings that raised nothing because the owner expects them.
+    pub suppressed_expected: u64,
+    /// Rules of what is expected that were dropped because there were too many.
+    pub expected_dropped: u64,
 }
 
 /// The store.

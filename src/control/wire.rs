@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::FeedbackRecord;
 use crate::alert::{Alert, Event};
 use crate::behaviour::{Party, Peer, Protocol, Reason};
 
@@ -52,6 +53,16 @@ pub struct AlertRecord {
     pub model: Option<String>,
     /// Baseline, or null.
     pub baseline: Option<String>,
+    /// When the owner acknowledged it, RFC 3339, on the wall clock; absent where he did not, or before it grew more
+    /// severe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<String>,
+    /// What he noted then; absent where nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_note: Option<String>,
+    /// The owner's judgement; absent where he gave none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<FeedbackRecord>,
 }
 
 /// The subject.
@@ -152,6 +163,9 @@ impl From<&Alert> for AlertRecord {
             tap: alert.tap.clone(),
             model: alert.model.clone(),
             baseline: alert.baseline.clone(),
+            acknowledged: None,
+            acknowledged_note: None,
+            feedback: None,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::control::wire::{AlertRecord, PeerRecord, ReasonRecord};
-use crate::control::{AlertArchive, AlertPage, AlertQuery, ArchiveError};
+use crate::control::{AlertArchive, AlertPage, AlertQuery, ArchiveError, FeedbackRecord};
 
 /// How the file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Format {
 }
 
 /// The columns of the comma-separated file, in order. Further ones are only ever added at the end.
-pub(super) const COLUMNS: [&str; 24] = [
+pub(super) const COLUMNS: [&str; 29] = [
     "id",
     "event",
     "timestamp",
@@ -63,6 +63,11 @@ pub(super) const COLUMNS: [&str; 24] = [
     "tap",
     "model",
     "baseline",
+    "acknowledged",
+    "acknowledged_note",
+    "feedback",
+    "feedback_time",
+    "feedback_note",
 ];
 
 /// Why an export breaks off.
@@ -202,6 +207,7 @@ fn rows(alerts: &[AlertRecord], header: bool) -> Result<Vec<u8>, Broken> {
 /// The cells of one alert, as [`COLUMNS`] names them.
 fn row(alert: &AlertRecord) -> [String; COLUMNS.len()] {
     let given = |text: &Option<String>| text.clone().unwrap_or_default();
+    let said = |part: fn(&FeedbackRecord) -> Option<String>| given(&alert.feedback.as_ref().and_then(part));
     let subject = &alert.subject;
     [
         alert.id.clone(),
@@ -228,6 +234,11 @@ fn row(alert: &AlertRecord) -> [String; COLUMNS.len()] {
         alert.tap.clone(),
         given(&alert.model),
         given(&alert.baseline),
+        given(&alert.acknowledged),
+        given(&alert.acknowledged_note),
+        said(|feedback| Some(feedback.verdict.clone())),
+        said(|feedback| Some(feedback.time.clone())),
+        said(|feedback| feedback.note.clone()),
     ]
 }
 
@@ -266,10 +277,12 @@ fn harmless(cell: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Mutex;
 
     use super::*;
     use crate::alert::AlertId;
+    use crate::control::FeedbackCount;
     use crate::http::tests::fixture::{NOW, alerts};
 
     /// So many alerts, of which a page looks at no more than `work`; reading below `fails` is an error.
@@ -306,6 +319,10 @@ mod tests {
 
         fn get(&self, _: AlertId) -> Result<Option<AlertRecord>, ArchiveError> {
             Ok(None)
+        }
+
+        fn feedback(&self) -> Result<BTreeMap<String, FeedbackCount>, ArchiveError> {
+            Ok(BTreeMap::new())
         }
     }
 

@@ -231,9 +231,18 @@ fn alerts(out: &mut Out<'_>, judge: &JudgeStatus) -> Result<(), Error> {
     out.counter("alerts_updated", "Updates of alerts told", alerts.updated)?;
     out.counter("alerts_cleared", "Alerts cleared", alerts.cleared)?;
     out.gauge("alerts_open", "Alerts open now", alerts.open)?;
+    out.gauge("alerts_unacknowledged", "Alerts open now and not acknowledged", alerts.unacknowledged)?;
+    out.counter(
+        "findings_expected",
+        "Findings that raised nothing because the owner expects them",
+        alerts.suppressed_expected,
+    )?;
+    let rules = u64::try_from(judge.expected.len()).unwrap_or(u64::MAX);
+    out.gauge("expected_rules", "Rules of what the owner expects", rules)?;
+    out.counter("expected_rules_dropped", "Such rules dropped for room", alerts.expected_dropped)?;
     let threat = judge.threat.map_or("none", Severity::word);
     let words = ["none", "low", "medium", "high", "critical"];
-    out.one_of("threat", "Highest severity of what is open", "severity", (threat, words))
+    out.one_of("threat", "Highest severity of what is open and not acknowledged", "severity", (threat, words))
 }
 
 fn store(out: &mut Out<'_>, store: &StoreStatus) -> Result<(), Error> {

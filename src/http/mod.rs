@@ -25,6 +25,7 @@ mod view;
 mod view_drops;
 mod view_interfaces;
 mod view_lists;
+mod view_models;
 mod view_packets;
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::alert::{Note, NoteTooLong};
+use crate::baseline::Config as Learning;
 use crate::control::AlertQuery;
 use crate::time::{Span, Timestamp};
 
@@ -23,20 +25,20 @@ pub(super) enum BadRequest {
     #[error("the query is not percent-encoded UTF-8")]
     Encoding,
     /// A body of another shape.
-    #[error("the body is not a JSON object with at most \"duration_seconds\": {0}")]
-    Body(String),
+    #[error("the body is not a JSON object with at most {fields}: {why}")]
+    Body { fields: &'static str, why: String },
     /// A body that is no change of settings.
     #[error("the body is not a JSON object of settings: {0}")]
     Patch(String),
     /// A body that names no version.
     #[error("the body is not {{\"version\": NUMBER}}: {0}")]
     Restore(String),
-    /// A body where none is taken.
-    #[error("the body is neither empty nor {{}}")]
-    NoBody,
     /// A time to learn out of range.
-    #[error("duration_seconds is not a whole number from 10 to 2592000 (30 days)")]
+    #[error("duration_seconds is not a whole number from {} to {}", Learning::LEAST, Learning::MOST)]
     Duration,
+    /// A note too long.
+    #[error(transparent)]
+    Note(#[from] NoteTooLong),
 }
 
 /// Pairs of a query string. A plus sign stays one: it is part of times here.
@@ -99,7 +101,11 @@ pub(super) fn alerts(query: &str) -> Result<AlertQuery, BadRequest> {
             "before" => {
                 set(&mut wanted.before, ("before", value), "an alert id of 24 hexadecimal digits", parsed)
             }
-            _ => filter(&mut wanted, (&name, value), "limit, before, since, kind, severity, open"),
+            _ => filter(
+                &mut wanted,
+                (&name, value),
+                "limit, before, since, kind, severity, open, acknowledged",
+            ),
         }?;
     }
     wanted.limit = limit.unwrap_or(wanted.limit);
@@ -159,7 +165,7 @@ pub(super) fn packets(query: &str) -> Result<PacketQuery, BadRequest> {
 pub(super) fn export(query: &str) -> Result<AlertQuery, BadRequest> {
     let mut wanted = AlertQuery::default();
     for (name, value) in pairs(query)? {
-        filter(&mut wanted, (&name, &value), "since, kind, severity, open")?;
+        filter(&mut wanted, (&name, &value), "since, kind, severity, open, acknowledged")?;
     }
     Ok(wanted)
 }
@@ -171,6 +177,7 @@ fn filter(wanted: &mut AlertQuery, (name, value): (&str, &str), all: &'static st
         "kind" => set(&mut wanted.kind, ("kind", value), "a kind of alert such as port_scan", parsed),
         "severity" => set(&mut wanted.severity, ("severity", value), "low, medium, high or critical", parsed),
         "open" => set(&mut wanted.open, ("open", value), "true or false", parsed),
+        "acknowledged" => set(&mut wanted.acknowledged, ("acknowledged", value), "true or false", parsed),
         _ => Err(BadRequest::Unknown(clipped(name), all)),
     }
 }
@@ -213,13 +220,7 @@ fn clipped(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
-/// The body of a write that takes nothing.
-pub(super) fn empty(body: &[u8]) -> Result<(), BadRequest> {
-    let body: Vec<u8> = body.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect();
-    if matches!(body.as_slice(), b"" | b"{}") { Ok(()) } else { Err(BadRequest::NoBody) }
-}
-
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StartBaseline {
     #[serde(default)]
@@ -228,17 +229,74 @@ struct StartBaseline {
 
 /// The body of `/api/ml/baseline/start`: the time to learn, or none for the configured one.
 pub(super) fn start_baseline(body: &[u8]) -> Result<Option<Span>, BadRequest> {
+    let wanted: StartBaseline = object(body, "\"duration_seconds\"")?;
+    let Some(seconds) = wanted.duration_seconds else { return Ok(None) };
+    whole(&seconds).and_then(Learning::asked).map(Some).ok_or(BadRequest::Duration)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// The body of what takes none.
+pub(super) fn nothing(body: &[u8]) -> Result<(), BadRequest> {
+    object(body, "nothing in it").map(|Nothing {}| ())
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mark {
+    #[serde(default)]
+    undo: bool,
+    #[serde(default)]
+    note: Option<String>,
+}
+
+/// The body of what is said of one alert: whether it is taken back, and a note.
+pub(super) fn mark(body: &[u8]) -> Result<(bool, Option<Note>), BadRequest> {
+    let Mark { undo, note } = object(body, "\"undo\" and \"note\"")?;
+    Ok((undo, read_note(note.as_deref())?))
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MarkAll {
+    #[serde(default)]
+    note: Option<String>,
+}
+
+/// The body of what is said of all open alerts: a note.
+pub(super) fn mark_all(body: &[u8]) -> Result<Option<Note>, BadRequest> {
+    let MarkAll { note } = object(body, "\"note\"")?;
+    read_note(note.as_deref())
+}
+
+fn read_note(text: Option<&str>) -> Result<Option<Note>, BadRequest> {
+    Ok(text.map(Note::of).transpose()?.flatten())
+}
+
+/// A body that is a JSON object with these fields, or empty.
+fn object<T: Default + for<'de> Deserialize<'de>>(
+    body: &[u8],
+    fields: &'static str,
+) -> Result<T, BadRequest> {
     match body.trim_ascii().first() {
-        None => return Ok(None),
+        None => return Ok(T::default()),
         Some(b'{') => {}
         // serde would take an array for the object's fields in order.
-        Some(_) => return Err(BadRequest::Body("it is no object".to_owned())),
+        Some(_) => return Err(BadRequest::Body { fields, why: "it is no object".to_owned() }),
     }
-    let wanted: StartBaseline =
-        serde_json::from_slice(body).map_err(|error| BadRequest::Body(error.to_string()))?;
-    let Some(seconds) = wanted.duration_seconds else { return Ok(None) };
-    let seconds = seconds.as_u64().filter(|s| (10..=2_592_000).contains(s)).ok_or(BadRequest::Duration)?;
-    Ok(Some(Span::from_secs(seconds)))
+    serde_json::from_slice(body).map_err(|error| BadRequest::Body { fields, why: error.to_string() })
+}
+
+/// A number without a fraction, however it is written: for JSON Schema 60.0 is an integer.
+fn whole(number: &serde_json::Number) -> Option<u64> {
+    /// Up to here every whole number has a float of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number in range")]
+    let from_float =
+        |float: f64| (float.fract() == 0.0 && (0.0..EXACT).contains(&float)).then_some(float as u64);
+    number.as_u64().or_else(|| number.as_f64().and_then(from_float))
 }
 
 #[cfg(test)]
@@ -251,7 +309,7 @@ mod tests {
     fn every_parameter_of_alerts_is_read() {
         let id = "00000000000100000000000a";
         let query = format!(
-            "limit=5&before={id}&since=1970-01-01T01:00:01%2B01:00&kind=arp_spoof&severity=high&open=false"
+            "limit=5&before={id}&since=1970-01-01T01:00:01%2B01:00&kind=arp_spoof&severity=high&open=false&acknowledged=true"
         );
         let expected = AlertQuery {
             limit: 5,
@@ -260,6 +318,7 @@ mod tests {
             kind: Some(Kind::ArpSpoof),
             severity: Some(Severity::High),
             open: Some(false),
+            acknowledged: Some(true),
         };
         assert_eq!(alerts(&query), Ok(expected));
         assert_eq!(alerts(""), Ok(AlertQuery::default()));
@@ -289,18 +348,26 @@ mod tests {
 
     #[test]
     fn an_export_has_the_filters_and_no_pages() {
-        let wanted = export("kind=arp_spoof&open=true&severity=low&since=1970-01-01T00:00:01Z");
-        assert_eq!(wanted, alerts("kind=arp_spoof&open=true&severity=low&since=1970-01-01T00:00:01Z"));
+        let wanted =
+            export("kind=arp_spoof&open=true&severity=low&since=1970-01-01T00:00:01Z&acknowledged=false");
+        assert_eq!(
+            wanted,
+            alerts("kind=arp_spoof&open=true&severity=low&since=1970-01-01T00:00:01Z&acknowledged=false")
+        );
         assert!(wanted.unwrap().since.is_some());
         let told = export("limit=5").unwrap_err().to_string();
-        assert_eq!(told, "no parameter \"limit\" here; there are: since, kind, severity, open");
+        assert_eq!(told, "no parameter \"limit\" here; there are: since, kind, severity, open, acknowledged");
         assert_eq!(export("open=true&open=false"), Err(BadRequest::Twice("open")));
     }
 
     #[test]
     fn what_is_not_known_is_named() {
         for (query, text) in [
-            ("limt=5", "no parameter \"limt\" here; there are: limit, before, since, kind, severity, open"),
+            (
+                "limt=5",
+                "no parameter \"limt\" here; there are: limit, before, since, kind, severity, open, acknowledged",
+            ),
+            ("acknowledged=yes", "acknowledged=\"yes\" is not true or false"),
             ("limit=0", "limit=\"0\" is not a whole number from 1 to 500"),
             ("limit=501", "limit=\"501\" is not a whole number from 1 to 500"),
             ("limit=-1", "limit=\"-1\" is not a whole number from 1 to 500"),
@@ -327,9 +394,8 @@ mod tests {
 
     #[test]
     fn a_body_that_is_not_wanted_is_refused() {
-        assert!([&b""[..], b"{}", b" {\n}\n"].into_iter().all(|body| empty(body).is_ok()));
-        assert!([&b"[]"[..], b"{\"a\":1}", b"{"].into_iter().all(|body| empty(body).is_err()));
-        assert_eq!(BadRequest::NoBody.to_string(), "the body is neither empty nor {}");
+        assert!([&b""[..], b"{}", b" {\n}\n"].into_iter().all(|body| nothing(body).is_ok()));
+        assert!([&b"[]"[..], b"{\"a\":1}", b"{"].into_iter().all(|body| nothing(body).is_err()));
     }
 
     #[test]
@@ -337,12 +403,45 @@ mod tests {
         assert_eq!(start_baseline(b""), Ok(None));
         assert_eq!(start_baseline(b"{}"), Ok(None));
         assert_eq!(start_baseline(b"{\"duration_seconds\":null}"), Ok(None));
-        assert_eq!(start_baseline(b"{\"duration_seconds\":600}"), Ok(Some(Span::from_secs(600))));
-        for body in ["{\"duration_seconds\":9}", "{\"duration_seconds\":1e9}", "{\"duration_seconds\":-60}"] {
+        for (body, seconds) in
+            [("600", 600), ("1039.0", 1_039), ("6e2", 600), ("60", 60), ("31536000", 31_536_000)]
+        {
+            let body = format!("{{\"duration_seconds\":{body}}}");
+            assert_eq!(start_baseline(body.as_bytes()), Ok(Some(Span::from_secs(seconds))), "{body}");
+        }
+        for number in ["59", "59.9", "1e9", "-60", "60.5", "31536001", "1e300", "18446744073709551616"] {
+            let body = format!("{{\"duration_seconds\":{number}}}");
             assert_eq!(start_baseline(body.as_bytes()), Err(BadRequest::Duration), "{body}");
         }
         for body in ["[", "[]", "{\"duration\":60}", "{\"duration_seconds\":\"60\"}", "\u{0}"] {
-            assert!(matches!(start_baseline(body.as_bytes()), Err(BadRequest::Body(_))), "{body}");
+            assert!(matches!(start_baseline(body.as_bytes()), Err(BadRequest::Body { .. })), "{body}");
         }
+    }
+
+    #[test]
+    fn a_body_says_something_of_an_alert() {
+        let note = |text: &str| Note::of(text).unwrap();
+        for (body, expected) in [
+            ("", (false, None)),
+            ("{}", (false, None)),
+            ("{\"undo\":false,\"note\":null}", (false, None)),
+            ("{\"undo\":true}", (true, None)),
+            ("{\"note\":\"the nightly\\nbackup\"}", (false, note("the nightly backup"))),
+        ] {
+            assert_eq!(mark(body.as_bytes()), Ok(expected), "{body}");
+        }
+        assert_eq!(mark_all(b"{\"note\":\"seen\"}"), Ok(note("seen")));
+        let long = format!("{{\"note\":\"{}\"}}", "x".repeat(201));
+        assert_eq!(mark(long.as_bytes()), Err(BadRequest::Note(NoteTooLong)));
+        for body in ["[true]", "{\"undo\":1}", "{\"undo\":null}", "{\"notes\":\"\"}"] {
+            assert!(matches!(mark(body.as_bytes()), Err(BadRequest::Body { .. })), "{body}");
+        }
+        let told = mark_all(b"{\"undo\":true}").unwrap_err().to_string();
+        assert!(
+            told.starts_with("the body is not a JSON object with at most \"note\": unknown field"),
+            "{told}"
+        );
+        assert_eq!(nothing(b"{}"), Ok(()));
+        assert!(nothing(b"{\"a\":1}").is_err());
     }
 }

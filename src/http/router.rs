@@ -23,9 +23,10 @@ use super::settings::{self, Asked};
 use super::token::Throttle;
 use super::view::{BaselineStarted, CaptureAnswer, MlAnswer, Moment, Statistics};
 use super::view_interfaces::InterfacesAnswer;
-use super::view_lists::{AlertsAnswer, DevicesAnswer, FlowsAnswer};
+use super::view_lists::{AcknowledgedAll, AlertsAnswer, DevicesAnswer, ExpectedAnswer, FlowsAnswer};
+use super::view_models::{PerformanceAnswer, TrainingBegun};
 use super::{Config, Parts, metrics, stream};
-use crate::alert::AlertId;
+use crate::alert::{AlertId, Marking, Note};
 use crate::capture;
 use crate::control::{AlertPage, ArchiveError, CommandRefused, Status};
 use crate::sys::Resources;
@@ -59,6 +60,11 @@ enum Route<'a> {
     Interfaces,
     Export(Format),
     StartBaseline,
+    Train,
+    Performance,
+    Expected,
+    Acknowledge(Option<&'a str>),
+    FalsePositive(&'a str),
     Config,
     ConfigVersions,
     RestoreConfig,
@@ -69,11 +75,13 @@ enum Route<'a> {
     Metrics,
 }
 
-/// The paths that stand as they are. Besides these there are the files of `assets`, and [`ALERT`].
-const FIXED: [(&str, Route<'static>); 19] = [
+/// The paths that stand as they are. Besides these there are the files of `assets`, and what follows [`ALERT`].
+const FIXED: [(&str, Route<'static>); 23] = [
     ("/api/statistics", Route::Statistics),
     ("/api/stream", Route::Stream),
     ("/api/alerts", Route::Alerts),
+    ("/api/alerts/acknowledge", Route::Acknowledge(None)),
+    ("/api/alerts/expected", Route::Expected),
     ("/api/flows", Route::Flows),
     ("/api/devices", Route::Devices),
     ("/api/interfaces", Route::Interfaces),
@@ -85,6 +93,8 @@ const FIXED: [(&str, Route<'static>); 19] = [
     ("/api/capture/stop", Route::StopCapture),
     ("/api/ml/status", Route::Ml),
     ("/api/ml/baseline/start", Route::StartBaseline),
+    ("/api/ml/train", Route::Train),
+    ("/api/models/performance", Route::Performance),
     ("/api/config", Route::Config),
     ("/api/config/versions", Route::ConfigVersions),
     ("/api/config/restore", Route::RestoreConfig),
@@ -103,14 +113,33 @@ impl<'a> Route<'a> {
         if assets.contains(path) {
             return Some(Self::Asset);
         }
-        path.strip_prefix(ALERT).filter(|id| !id.contains('/')).map(Self::Alert)
+        match path.strip_prefix(ALERT)?.split_once('/') {
+            None => path.strip_prefix(ALERT).map(Self::Alert),
+            Some((id, "acknowledge")) => Some(Self::Acknowledge(Some(id))),
+            Some((id, "false-positive")) => Some(Self::FalsePositive(id)),
+            Some(_) => None,
+        }
+    }
+
+    /// Whether it changes something.
+    const fn writes(self) -> bool {
+        matches!(
+            self,
+            Self::StartBaseline
+                | Self::Train
+                | Self::Acknowledge(_)
+                | Self::FalsePositive(_)
+                | Self::StartCapture
+                | Self::StopCapture
+                | Self::RestoreConfig
+        )
     }
 
     /// The methods, as `Allow` names them.
     const fn methods(self) -> &'static str {
         match self {
-            Self::StartBaseline | Self::StartCapture | Self::StopCapture | Self::RestoreConfig => "POST",
             Self::Config => "GET, HEAD, PATCH",
+            _ if self.writes() => "POST",
             _ => "GET, HEAD",
         }
     }
@@ -123,7 +152,8 @@ impl Router {
         use super::assets::{DESCRIPTION, FILES};
         let files = FILES.into_iter().chain([DESCRIPTION]).map(|(path, ..)| (path, Route::Asset));
         let all = FIXED.into_iter().chain(files).map(|(path, route)| (path.to_owned(), route.methods()));
-        all.chain([(format!("{ALERT}{{id}}"), Route::Alert("").methods())]).collect()
+        let alert = [("", "GET, HEAD"), ("/acknowledge", "POST"), ("/false-positive", "POST")];
+        all.chain(alert.map(|(what, methods)| (format!("{ALERT}{{id}}{what}"), methods))).collect()
     }
 
     /// `stop` is set when the server ends.
@@ -178,30 +208,42 @@ impl Router {
                 self.check_owner(request)?;
                 self.change_settings(route, query, request)
             }
-            (_, Method::Post) if route.methods() == "POST" => {
+            (_, Method::Post) if route.writes() => {
                 self.check_owner(request)?;
                 query::none(query).map_err(|bad| refused(&bad))?;
-                self.write(route, request)
+                let body = read_body(request, &["application/json"])?;
+                self.write(route, &body)
             }
-            (_, Method::Get | Method::Head) if route.methods().starts_with("GET") => {
-                self.read(route, path, query, request)
-            }
+            (_, Method::Get | Method::Head) if !route.writes() => self.read(route, path, query, request),
             _ => Err(not_allowed(route)),
         }
     }
 
-    fn write(&self, route: Route<'_>, request: &mut Request) -> Result<Reply, Reply> {
-        let body = read_body(request, &["application/json"])?;
-        if route == Route::StartBaseline {
-            return self.start_baseline(&body);
+    fn write(&self, route: Route<'_>, body: &[u8]) -> Result<Reply, Reply> {
+        match route {
+            Route::StartBaseline => self.start_baseline(body),
+            Route::Train => self.train(body),
+            Route::Acknowledge(Some(id)) => {
+                let marking =
+                    |undo, note| if undo { Marking::Unacknowledge } else { Marking::Acknowledge(note) };
+                self.mark(id, body, marking)
+            }
+            Route::Acknowledge(None) => self.acknowledge_all(body),
+            Route::FalsePositive(id) => {
+                let marking =
+                    |undo, note| if undo { Marking::NotFalse } else { Marking::FalsePositive(note) };
+                self.mark(id, body, marking)
+            }
+            Route::StartCapture | Route::StopCapture => self.switch_capture(route, body),
+            _ => Err(not_allowed(route)),
         }
-        query::empty(&body).map_err(|bad| refused(&bad))?;
+    }
+
+    fn switch_capture(&self, route: Route<'_>, body: &[u8]) -> Result<Reply, Reply> {
+        query::nothing(body).map_err(|bad| refused(&bad))?;
         let commands = &self.parts.commands;
-        let done = match route {
-            Route::StartCapture => commands.start_capture(),
-            Route::StopCapture => commands.stop_capture(),
-            _ => return Err(not_allowed(route)),
-        };
+        let done =
+            if route == Route::StartCapture { commands.start_capture() } else { commands.stop_capture() };
         done.map_err(|error| not_done(&error))?;
         Ok(Reply::json(200, &CaptureAnswer::new(&self.parts.board.status())))
     }
@@ -240,6 +282,11 @@ impl Router {
             Route::Alert(id) => return self.alert(id),
             Route::Capture => Reply::json(200, &CaptureAnswer::new(&status)),
             Route::Ml => Reply::json(200, &MlAnswer::new(status.judge.as_deref())),
+            Route::Performance => {
+                let feedback = self.parts.archive.feedback().map_err(|error| unreadable(&error))?;
+                Reply::json(200, &PerformanceAnswer::new(status.judge.as_deref(), &feedback))
+            }
+            Route::Expected => Reply::json(200, &ExpectedAnswer::new(status.judge.as_deref())),
             Route::Interfaces => return interfaces(),
             Route::Health => self.healthz(&status),
             Route::Metrics => metrics::reply(&status, self.moment(), header(request, "Accept")),
@@ -248,19 +295,8 @@ impl Router {
                     (header(request, "Accept-Encoding"), header(request, "If-None-Match"));
                 return self.assets.reply(path, accepted, known).ok_or_else(|| not_allowed(route));
             }
-            Route::Alerts
-            | Route::Export(_)
-            | Route::Flows
-            | Route::Devices
-            | Route::StartBaseline
-            | Route::Config
-            | Route::ConfigVersions
-            | Route::RestoreConfig
-            | Route::StartCapture
-            | Route::StopCapture
-            | Route::Packets => {
-                return Err(not_allowed(route));
-            }
+            // Answered above, or no route that is read.
+            _ => return Err(not_allowed(route)),
         })
     }
 
@@ -308,9 +344,7 @@ impl Router {
     }
 
     fn alert(&self, id: &str) -> Result<Reply, Reply> {
-        let id: AlertId =
-            id.parse().map_err(|_| Reply::problem(400, "an alert id has 24 hexadecimal digits"))?;
-        match self.parts.archive.get(id) {
+        match self.parts.archive.get(alert_id(id)?) {
             Ok(Some(record)) => Ok(Reply::json(200, &record)),
             Ok(None) => {
                 Err(Reply::problem(404, "no alert has this id; it may have been deleted for its age"))
@@ -329,6 +363,30 @@ impl Router {
             return plain(200, format!("ok\n{}", Health::remark(status)));
         }
         plain(503, complaints.join("\n") + "\n")
+    }
+
+    fn train(&self, body: &[u8]) -> Result<Reply, Reply> {
+        query::nothing(body).map_err(|bad| refused(&bad))?;
+        let model = self.parts.commands.train().map_err(|error| not_done(&error))?;
+        Ok(Reply::json(202, &TrainingBegun::new(model)))
+    }
+
+    fn mark(
+        &self,
+        id: &str,
+        body: &[u8],
+        marking: impl FnOnce(bool, Option<Note>) -> Marking,
+    ) -> Result<Reply, Reply> {
+        let id = alert_id(id)?;
+        let (undo, note) = query::mark(body).map_err(|bad| refused(&bad))?;
+        let alert = self.parts.commands.mark(id, marking(undo, note)).map_err(|error| not_done(&error))?;
+        Ok(Reply::json(200, &alert))
+    }
+
+    fn acknowledge_all(&self, body: &[u8]) -> Result<Reply, Reply> {
+        let note = query::mark_all(body).map_err(|bad| refused(&bad))?;
+        let acknowledged = self.parts.commands.acknowledge_all(note).map_err(|error| not_done(&error))?;
+        Ok(Reply::json(200, &AcknowledgedAll { acknowledged }))
     }
 
     fn start_baseline(&self, body: &[u8]) -> Result<Reply, Reply> {
@@ -458,8 +516,12 @@ fn not_allowed(route: Route<'_>) -> Reply {
 }
 
 pub(super) fn refused(bad: &BadRequest) -> Reply {
-    let status = if matches!(bad, BadRequest::Duration) { 422 } else { 400 };
+    let status = if matches!(bad, BadRequest::Duration | BadRequest::Note(_)) { 422 } else { 400 };
     Reply::problem(status, &bad.to_string())
+}
+
+fn alert_id(text: &str) -> Result<AlertId, Reply> {
+    text.parse().map_err(|_| Reply::problem(400, "an alert id has 24 hexadecimal digits"))
 }
 
 /// The reply to a command that was not carried out.
@@ -470,6 +532,11 @@ pub(super) fn not_done(error: &CommandRefused) -> Reply {
         CommandRefused::Stopping => Reply::problem(503, &why),
         CommandRefused::NoAnswer(_) => Reply::problem(504, &why),
         CommandRefused::Impossible(_) => Reply::problem(409, &why),
+        CommandRefused::NoSuchAlert => Reply::problem(404, &why),
+        // The reason is in the log: it may name files.
+        CommandRefused::Failed(_) => {
+            Reply::problem(500, "what was said could not be stored; the log says why")
+        }
     }
 }
 

@@ -350,6 +350,14 @@ struct AlertsView {
     detection: bool,
     suppressed: u64,
     open: u64,
+    /// Open and not acknowledged.
+    unacknowledged: u64,
+    /// Findings that the owner expects.
+    suppressed_expected: u64,
+    /// Rules of what he expects.
+    expected_rules: usize,
+    /// Such rules dropped for room.
+    expected_rules_dropped: u64,
     raised: BTreeMap<&'static str, u64>,
     updated: u64,
     cleared: u64,
@@ -361,6 +369,10 @@ impl AlertsView {
             detection: judge.detection,
             suppressed: judge.alerts.suppressed,
             open: judge.alerts.open,
+            unacknowledged: judge.alerts.unacknowledged,
+            suppressed_expected: judge.alerts.suppressed_expected,
+            expected_rules: judge.expected.len(),
+            expected_rules_dropped: judge.alerts.expected_dropped,
             raised: judge.alerts.raised.iter().copied().collect(),
             updated: judge.alerts.updated,
             cleared: judge.alerts.cleared,

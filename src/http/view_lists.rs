@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::view::{DeviceCounts, FlowCounts};
 use crate::control::wire::AlertRecord;
-use crate::control::{DeviceSummary, FlowSummary, MeterStatus};
+use crate::control::{DeviceSummary, ExpectedRecord, FlowSummary, JudgeStatus, MeterStatus};
 
 /// `/api/alerts`.
 #[derive(Debug, Serialize)]
@@ -18,6 +18,26 @@ pub(super) struct AlertsAnswer {
     pub(super) complete: bool,
     /// The `before` of the next page; null when this may be the last.
     pub(super) next_before: Option<String>,
+}
+
+/// The answer to all open alerts being acknowledged.
+#[derive(Debug, Serialize)]
+pub(super) struct AcknowledgedAll {
+    /// Those that had not been.
+    pub(super) acknowledged: u64,
+}
+
+/// `/api/alerts/expected`.
+#[derive(Debug, Serialize)]
+pub(super) struct ExpectedAnswer {
+    /// Oldest first; null before the judge has published.
+    expected: Option<Vec<ExpectedRecord>>,
+}
+
+impl ExpectedAnswer {
+    pub(super) fn new(judge: Option<&JudgeStatus>) -> Self {
+        Self { expected: judge.map(|j| j.expected.iter().map(ExpectedRecord::from).collect()) }
+    }
 }
 
 /// `/api/flows`.

@@ -128,7 +128,7 @@ impl Model {
     /// # Errors
     /// When the baseline holds too little, which says what is missing.
     pub fn train(baseline: &Baseline, config: &Config, now: Timestamp) -> Result<Self, NotTrained> {
-        let (fit, later) = split(baseline)?;
+        let Split { fit, later, held_out } = split(baseline)?;
         let profiles = Profiles::learn(&fit, &later);
         let rows: Vec<[f32; COUNT]> =
             fit.iter().map(|(key, vector)| profiles.standardise(profiles.of(*key).0, vector)).collect();
@@ -138,22 +138,13 @@ impl Model {
         });
         let forest = IsolationForest::train(matrix.view(), config.trees, config.subsample, config.seed);
 
-        let mut familiar: Vec<DeviceKey> = fit.iter().map(|&(key, _)| key).collect();
-        familiar.sort_unstable();
-        familiar.dedup();
-        let held_out: Windows<'_> =
-            later.into_iter().filter(|(key, _)| familiar.binary_search(key).is_ok()).collect();
-        let (have, need) = (held_out.len(), Self::NEEDS.2);
-        if have < need {
-            return Err(NotTrained::TooFewHeldOut { have, need });
-        }
         let rows = held_out.iter().map(|(key, vector)| profiles.standardise(profiles.of(*key).0, vector));
         let own = Calibrated::fit(&forest, &extremes, rows);
         let rows = held_out.iter().map(|(_, vector)| profiles.standardise(profiles.pool(), vector));
         let pooled = Calibrated::fit(&forest, &extremes, rows);
         let (alert_threshold, stretch) = limits(config);
         Ok(Self {
-            version: baseline.id().map_or(0, |id| id.number()),
+            version: version(baseline),
             trained_at: now,
             trained_on: fit.len().try_into().unwrap_or(u64::MAX),
             held_out: held_out.len().try_into().unwrap_or(u64::MAX),
@@ -170,6 +161,15 @@ impl Model {
     /// Takes other thresholds; what was learned stays as it is.
     pub fn retune(&mut self, config: &Config) {
         (self.alert_threshold, self.stretch) = limits(config);
+    }
+
+    /// Whether a baseline holds enough to train from, and the name that its model gets.
+    ///
+    /// # Errors
+    /// As for [`Self::train`].
+    pub fn check(baseline: &Baseline) -> Result<String, NotTrained> {
+        split(baseline)?;
+        Ok(name(version(baseline)))
     }
 
     /// Judges a window of a device.
@@ -248,7 +248,7 @@ impl Model {
     /// Name and version, such as `isolation_forest-1`.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("isolation_forest-{}", self.version)
+        name(self.version)
     }
 
     /// The number of the baseline that it was trained from.
@@ -275,12 +275,29 @@ impl Model {
         self.held_out
     }
 
+    /// Devices that have statistics of their own in it.
+    #[must_use]
+    pub fn devices(&self) -> usize {
+        self.profiles.devices()
+    }
+
+    /// Calibrated score from which a window is unusual.
+    #[must_use]
+    pub const fn alert_threshold(&self) -> f64 {
+        self.alert_threshold
+    }
+
+    /// The chance that a normal window reaches the threshold, at most: what the calibration promises.
+    #[must_use]
+    pub fn promised_rate(&self) -> f64 {
+        10_f64.powf(-self.alert_threshold / SCORE_PER_POWER)
+    }
+
     /// The forest's score that alone makes a window of a known device unusual. It may lie above 1: then the forest
     /// alone cannot, for too few windows were held out or the network is too restless.
     #[must_use]
     pub fn threshold(&self) -> f64 {
-        let chance = 10_f64.powf(-self.alert_threshold / SCORE_PER_POWER);
-        self.own.forest.score(chance / LOOKS, self.stretch)
+        self.own.forest.score(self.promised_rate() / LOOKS, self.stretch)
     }
 
     /// The statistics that windows are compared with.
@@ -315,9 +332,25 @@ pub(super) fn limits(config: &Config) -> (f64, f64) {
     (config.alert_threshold.clamp(0.0, 1.0), 2.0_f64.mul_add(-sensitivity, 1.0).exp2())
 }
 
-/// Earlier windows and later ones.
-fn split(baseline: &Baseline) -> Result<(Windows<'_>, Windows<'_>), NotTrained> {
-    let (need, need_starts, _) = Model::NEEDS;
+/// The number of the baseline, which is the version of its model.
+fn version(baseline: &Baseline) -> u32 {
+    baseline.id().map_or(0, |id| id.number())
+}
+
+fn name(version: u32) -> String {
+    format!("isolation_forest-{version}")
+}
+
+/// Windows by what they are for.
+struct Split<'a> {
+    fit: Windows<'a>,
+    later: Windows<'a>,
+    /// The later ones of devices that were there earlier.
+    held_out: Windows<'a>,
+}
+
+fn split(baseline: &Baseline) -> Result<Split<'_>, NotTrained> {
+    let (need, need_starts, need_held_out) = Model::NEEDS;
     let windows: Vec<_> = baseline.training().collect();
     if windows.len() < need {
         return Err(NotTrained::TooFew { have: windows.len(), need });
@@ -331,7 +364,18 @@ fn split(baseline: &Baseline) -> Result<(Windows<'_>, Windows<'_>), NotTrained> 
     let later = windows.partition_point(|&(_, start, _)| start < cut);
     let (fit, later) = windows.split_at_checked(later).unwrap_or_default();
     let without_time = |&(key, _, vector): &(DeviceKey, Timestamp, _)| (key, vector);
-    Ok((fit.iter().map(without_time).collect(), later.iter().map(without_time).collect()))
+    let (fit, later): (Windows<'_>, Windows<'_>) =
+        (fit.iter().map(without_time).collect(), later.iter().map(without_time).collect());
+    let mut familiar: Vec<DeviceKey> = fit.iter().map(|&(key, _)| key).collect();
+    familiar.sort_unstable();
+    familiar.dedup();
+    let held_out: Windows<'_> =
+        later.iter().copied().filter(|(key, _)| familiar.binary_search(key).is_ok()).collect();
+    let (have, need) = (held_out.len(), need_held_out);
+    if have < need {
+        return Err(NotTrained::TooFewHeldOut { have, need });
+    }
+    Ok(Split { fit, later, held_out })
 }
 
 /// Standard scores beyond 5 grow by their logarithm, so that one far window does not stretch the range in which the

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::baseline::Config as Learning;
 use crate::control::{CommandQueue, CommandRefused};
 use crate::time::Span;
 
@@ -15,7 +16,7 @@ pub(super) const SET_LEARNING: &str = "baseline/duration";
 pub(super) const SET_DETECTION: &str = "detection";
 
 /// Minutes that may be set to learn: those of `detection.baseline_duration`.
-pub(super) const MINUTES: std::ops::RangeInclusive<u32> = 1..=525_600;
+pub(super) const MINUTES: std::ops::RangeInclusive<u32> = Learning::LEAST / 60..=Learning::MOST / 60;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +34,9 @@ pub(super) enum Request {
 pub(super) enum Refusal {
     #[error("no such command; there are: baseline/start, baseline/duration, detection")]
     Unknown,
-    #[error("the payload is neither empty nor whole seconds from 60 to 31536000")]
+    #[error("the payload is neither empty nor whole seconds from {} to {}", Learning::LEAST, Learning::MOST)]
     Seconds,
-    #[error("the payload is not whole minutes from 1 to 525600")]
+    #[error("the payload is not whole minutes from {} to {}", MINUTES.start(), MINUTES.end())]
     Minutes,
     #[error("the payload is neither ON nor OFF")]
     Switch,
@@ -56,8 +57,8 @@ impl Request {
             // A button of Home Assistant sends PRESS.
             START_BASELINE if text.is_empty() || text == "PRESS" => Ok(Self::StartBaseline(None)),
             START_BASELINE => {
-                let seconds = text.parse().ok().filter(|s| (60..=31_536_000).contains(s));
-                seconds.map(|s| Self::StartBaseline(Some(Span::from_secs(s)))).ok_or(Refusal::Seconds)
+                let learning = text.parse().ok().and_then(Learning::asked);
+                learning.map(|span| Self::StartBaseline(Some(span))).ok_or(Refusal::Seconds)
             }
             SET_LEARNING => {
                 // A slider may send 60.0.

@@ -22,9 +22,9 @@ pub(super) struct StateRecord {
     capturing: Option<bool>,
     /// `none`, `learning` or `armed`.
     baseline: Option<&'static str>,
-    /// Highest severity of the open alerts; `none` when none is open.
+    /// Highest severity of the open alerts that nobody acknowledged; `none` when there is none.
     threat: Option<&'static str>,
-    /// An open alert is high or critical.
+    /// One of them is high or critical.
     problem: Option<bool>,
     /// Percent of the time to learn; null where nothing is being learned or was.
     baseline_progress: Option<f64>,
@@ -36,7 +36,7 @@ pub(super) struct StateRecord {
     detection: Option<bool>,
     /// Findings that raised nothing because detection was off.
     suppressed: Option<u64>,
-    /// Open alerts.
+    /// Open alerts that nobody acknowledged.
     open_alerts: Option<u64>,
     /// Mean over the last complete ten seconds.
     packets_per_second: Option<f64>,
@@ -85,7 +85,7 @@ impl StateRecord {
             model: judge.map(model),
             detection: judge.map(|j| j.detection),
             suppressed: judge.map(|j| j.alerts.suppressed),
-            open_alerts: judge.map(|j| j.alerts.open),
+            open_alerts: judge.map(|j| j.alerts.unacknowledged),
             packets_per_second: meter.and_then(|m| m.packets_per_second).map(rounded),
             bits_per_second: meter.and_then(|m| m.bits_per_second).map(rounded),
             packets: meter.map(|m| m.packets),

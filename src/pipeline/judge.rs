@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Observation, Sighting, WindowSeen};
-use crate::alert::{self, Alert, Incidents, Provenance, Severity, Tally};
+use super::{Observation, Performance, Sighting, WindowSeen};
+use crate::alert::{self, Alert, AlertId, Event, Expected, Incidents, Provenance, Rule, Severity, Tally};
 use crate::baseline::{self, Baseline, Familiarity, Phase};
 use crate::behaviour::{Evidence, Kind, Reason};
 use crate::feature::{SCHEMA, Slot};
@@ -56,6 +56,9 @@ pub struct Judge {
     model: Result<Model, NoModel>,
     /// Bytes of the model's snapshot.
     model_size: usize,
+    /// Models trained since start.
+    trainings: u64,
+    performance: Performance,
     incidents: Incidents,
     tally: Tally,
     /// New devices whose names are waited for; at most [`Judge::ARRIVALS`].
@@ -93,6 +96,8 @@ impl Judge {
             baseline: Baseline::new(config.baseline.clone()),
             model: Err(NoModel::NoBaseline),
             model_size: 0,
+            trainings: 0,
+            performance: Performance::default(),
             incidents: Incidents::new(config.alert.clone()),
             tally: Tally::default(),
             arrivals: Vec::new(),
@@ -126,10 +131,52 @@ impl Judge {
         self.incidents.restore(open);
     }
 
+    /// Takes up what the owner said before a restart: which of the open incidents he has seen, and what he expects.
+    pub fn restore_marks(&mut self, seen: &[(AlertId, Severity)], expected: Vec<Rule>) {
+        seen.iter().for_each(|&(id, severity)| self.incidents.acknowledge(id, Some(severity)));
+        self.incidents.restore_expected(expected);
+    }
+
+    /// Whether a model can be trained from what was learned, and the name that it gets.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn can_train(&self) -> Result<String, NoModel> {
+        match self.baseline.phase() {
+            Phase::None => Err(NoModel::NoBaseline),
+            Phase::Learning => Err(NoModel::Learning),
+            Phase::Armed => Ok(Model::check(&self.baseline)?),
+        }
+    }
+
+    /// Trains the model anew from the windows that the baseline holds. What was counted of the one before is forgotten.
+    pub fn retrain(&mut self, now: Timestamp) {
+        self.now = Some(now);
+        self.train();
+    }
+
+    /// Notes that the owner has seen an incident while it was as severe as this, or that he has not.
+    pub fn acknowledge(&mut self, id: AlertId, seen: Option<Severity>) {
+        self.incidents.acknowledge(id, seen);
+    }
+
+    /// Expects the like of an alert from now on, and clears what is open of it.
+    pub fn expect(&mut self, alert: &Alert) {
+        let now = self.now.unwrap_or(alert.timestamp);
+        self.incidents.expect(alert, now);
+        self.drain();
+    }
+
+    /// Takes back what was said of an alert: the next finding like it is told.
+    pub fn forget_expected(&mut self, alert: AlertId) {
+        self.incidents.forget_expected(alert);
+    }
+
     /// Forgets the baseline and learns anew for a time; the configured one when none is given.
     pub fn start_baseline(&mut self, now: Timestamp, duration: Option<Span>) {
         self.baseline.start(now, duration);
         self.model = Err(NoModel::Learning);
+        self.performance = Performance::default();
         self.arrivals.clear();
         self.swept.clear();
         self.verdicts.push_back(Verdicts::Model(None));
@@ -222,13 +269,36 @@ impl Judge {
         &self.tally
     }
 
+    /// Models trained since start.
+    #[must_use]
+    pub const fn trainings(&self) -> u64 {
+        self.trainings
+    }
+
+    /// What the model in use did.
+    #[must_use]
+    pub const fn performance(&self) -> &Performance {
+        &self.performance
+    }
+
     /// Incidents open now.
     #[must_use]
     pub fn open(&self) -> usize {
         self.incidents.open()
     }
 
-    /// The highest severity of what is open now.
+    /// Open incidents that the owner has not seen.
+    pub fn unacknowledged(&self) -> impl Iterator<Item = AlertId> {
+        self.incidents.unacknowledged()
+    }
+
+    /// What the owner expects.
+    #[must_use]
+    pub const fn expected(&self) -> &Expected {
+        self.incidents.expected()
+    }
+
+    /// The highest severity of what is open now and not acknowledged.
     #[must_use]
     pub fn threat(&self) -> Option<Severity> {
         self.incidents.threat()
@@ -312,6 +382,7 @@ impl Judge {
             return;
         }
         self.windows += 1;
+        self.performance.handle_verdict(&verdict);
         if !verdict.unusual {
             return;
         }
@@ -354,6 +425,9 @@ impl Judge {
 
     fn handle_time(&mut self, now: Timestamp) {
         self.now = Some(now);
+        if self.model.is_ok() {
+            self.performance.handle_time(now);
+        }
         if self.baseline.handle_time(now).is_some() {
             self.train();
             self.save_baseline();
@@ -408,6 +482,8 @@ impl Judge {
         self.model = Model::train(&self.baseline, &self.config.model, trained_at).map_err(NoModel::from);
         let snapshot = self.model.as_ref().ok().map(Model::snapshot);
         self.model_size = snapshot.as_ref().map_or(0, Vec::len);
+        self.trainings += u64::from(self.model.is_ok());
+        self.performance = Performance::default();
         self.verdicts.push_back(Verdicts::Model(snapshot));
     }
 
@@ -424,6 +500,9 @@ impl Judge {
     fn drain(&mut self) {
         while let Some(alert) = self.incidents.poll() {
             self.tally.count(&alert);
+            if alert.event == Event::Raised && alert.model.is_some() {
+                self.performance.handle_alert();
+            }
             self.verdicts.push_back(Verdicts::Alert(Box::new(alert)));
         }
     }
@@ -511,5 +590,56 @@ mod tests {
         judge.set_detection(true);
         judge.handle(Observation::Evidence(found(Kind::PortScan, 1)));
         assert_eq!((judge.suppressed(), judge.open()), (1, 2));
+    }
+
+    #[test]
+    fn a_model_is_trained_where_there_is_something_to_train_from() {
+        let now = Timestamp::from_parts(1_700_000_000, 0);
+        let mut judge = Judge::new(JudgeConfig::default());
+        assert_eq!(judge.can_train(), Err(NoModel::NoBaseline));
+        judge.start_baseline(now, Some(Span::from_secs(60)));
+        assert_eq!(judge.can_train(), Err(NoModel::Learning));
+        judge.handle(Observation::Time(now + Span::from_secs(60)));
+        let told = judge.can_train().unwrap_err().to_string();
+        assert_eq!(told, "0 of the 64 device windows that it needs; learn longer");
+        assert_eq!((judge.trainings(), judge.performance()), (0, &Performance::default()));
+    }
+
+    #[test]
+    fn what_the_owner_said_holds_after_a_restart() {
+        let time = Timestamp::from_parts(1_700_000_000, 0);
+        let found = |kind, score| Evidence {
+            kind,
+            time,
+            since: time,
+            subject: Party { ips: vec![[192, 0, 2, 1].into()], ..Party::default() },
+            peers: Vec::new(),
+            peer_count: 0,
+            reasons: Vec::new(),
+            packets: 20,
+            bytes: 1_200,
+            score,
+            confidence: 0.9,
+        };
+        let mut before = Judge::new(JudgeConfig::default());
+        for kind in [Kind::PortScan, Kind::HostSweep] {
+            before.handle(Observation::Evidence(found(kind, 0.8)));
+        }
+        let told = std::iter::from_fn(|| before.poll()).filter_map(|verdict| match verdict {
+            Verdicts::Alert(alert) => Some(*alert),
+            _ => None,
+        });
+        let [scan, sweep] = told.collect::<Vec<_>>().try_into().unwrap();
+        before.expect(&scan);
+        assert!(matches!(before.poll(), Some(Verdicts::Alert(alert)) if alert.event == Event::Cleared));
+
+        let mut after = Judge::new(JudgeConfig::default());
+        after.restore(None, None, vec![sweep.clone()]);
+        after.restore_marks(&[(sweep.id, sweep.severity)], before.expected().rules().to_vec());
+        assert_eq!((after.open(), after.unacknowledged().count(), after.threat()), (1, 0, None));
+        after.handle(Observation::Evidence(found(Kind::PortScan, 0.8)));
+        assert_eq!((after.expected().matched(), after.open(), after.poll()), (1, 1, None));
+        after.handle(Observation::Evidence(found(Kind::PortScan, 1.0)));
+        assert_eq!((after.threat(), after.open()), (Some(Severity::High), 2));
     }
 }

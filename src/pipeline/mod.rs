@@ -7,8 +7,10 @@ mod counts;
 mod judge;
 mod meter;
 mod observation;
+mod performance;
 
 pub use counts::{Counts, Rate, Rates};
 pub use judge::{Judge, JudgeConfig, NoModel, Verdicts};
 pub use meter::{Meter, MeterConfig};
 pub use observation::{Observation, Sighting, WindowSeen};
+pub use performance::Performance;

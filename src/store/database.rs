@@ -32,11 +32,13 @@ pub(super) enum Tree {
     Devices,
     /// Chunks of snapshots.
     Snapshots,
+    /// Alert id to what the owner said of it.
+    Marks,
 }
 
 impl Tree {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Meta, Self::Alerts, Self::Outbox, Self::Devices, Self::Snapshots];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Meta, Self::Alerts, Self::Outbox, Self::Devices, Self::Snapshots, Self::Marks];
 
     const fn name(self) -> &'static str {
         match self {
@@ -45,6 +47,7 @@ impl Tree {
             Self::Outbox => "outbox",
             Self::Devices => "devices",
             Self::Snapshots => "snapshots",
+            Self::Marks => "marks",
         }
     }
 }
@@ -79,6 +82,7 @@ pub(super) struct Database {
     outbox: sled::Tree,
     devices: sled::Tree,
     snapshots: sled::Tree,
+    marks: sled::Tree,
     file: File,
     directory: PathBuf,
 }
@@ -108,6 +112,7 @@ impl Database {
             outbox: tree(Tree::Outbox)?,
             devices: tree(Tree::Devices)?,
             snapshots: tree(Tree::Snapshots)?,
+            marks: tree(Tree::Marks)?,
             file: File::open(directory.join("db"))?,
             directory: directory.to_owned(),
             db,
@@ -185,6 +190,7 @@ impl Database {
             Tree::Outbox => &self.outbox,
             Tree::Devices => &self.devices,
             Tree::Snapshots => &self.snapshots,
+            Tree::Marks => &self.marks,
         }
     }
 }

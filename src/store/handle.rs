@@ -1,5 +1,6 @@
 //! [`Store`]: what the rest of the daemon holds. Writes go to the writer's inbox; reads go to the database directly.
 
+use std::collections::BTreeMap;
 use std::ops::{Bound, ControlFlow};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,15 +11,16 @@ use super::database::{Database, Direction, Tree, length};
 use super::error::Fault;
 use super::housekeeping::snapshot_limit;
 use super::ledger::Ledger;
+use super::mark::{decode_mark, decode_rules, encode_rules};
 use super::place::Place;
 use super::record::{Head, KeptAlert, Manifest, SnapshotName, alert_key, decode_device, device_key};
 use super::writer::{SECRET, Shared, Writer};
 use super::{Config, StoreError};
-use crate::alert::AlertId;
+use crate::alert::{AlertId, Mark, Rule, Severity};
 use crate::control::wire::AlertRecord;
 use crate::control::{
-    AlertArchive, AlertFeed, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, DeviceSummary, OutboxItem,
-    OutboxKey, StoreStatus,
+    AlertArchive, AlertFeed, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, DeviceSummary,
+    FeedbackCount, OutboxItem, OutboxKey, StoreStatus,
 };
 use crate::time::Span;
 
@@ -155,6 +157,42 @@ impl Store {
             });
         }
         shared.inbox.push_snapshot(name, bytes)
+    }
+
+    /// Replaces what is kept of the owner's words on these alerts; an empty mark is removed. Durable after
+    /// [`Store::flush`]. What is said of an alert that is not there is not kept.
+    ///
+    /// # Errors
+    /// When writes fail, or the store is closed.
+    pub fn save_marks(&self, marks: Vec<(AlertId, Mark)>) -> Result<(), StoreError> {
+        self.0.shared.inbox.push_marks(marks)
+    }
+
+    /// Replaces what is kept of what the owner expects. Durable after [`Store::flush`].
+    ///
+    /// # Errors
+    /// As for [`Store::save_snapshot`].
+    pub fn save_expected(&self, rules: &[Rule]) -> Result<(), StoreError> {
+        let refused = StoreError::Record { what: "rules of what is expected", why: "they have no JSON form" };
+        self.save_snapshot(SnapshotName::Expected, encode_rules(rules).ok_or(refused)?)
+    }
+
+    /// What the owner expects, as it was saved last; nothing before the first time, and nothing (counted as
+    /// unreadable) when it is damaged or of another version.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn expected(&self) -> Result<Vec<Rule>, StoreError> {
+        let bytes = self.snapshot(SnapshotName::Expected)?;
+        Ok(bytes.and_then(|bytes| decode_rules(&bytes).or_else(|| self.unreadable())).unwrap_or_default())
+    }
+
+    /// What the owner said of an alert; nothing where it cannot be read, which is counted.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn mark(&self, id: AlertId) -> Result<Mark, StoreError> {
+        self.read("what was said of an alert", |database| self.mark_of(database, alert_key(id).as_bytes()))
     }
 
     /// Replaces the hash of the admin token. Durable after [`Store::flush`].
@@ -299,7 +337,7 @@ impl Store {
         let before = query.before.map(alert_key);
         let end = before.as_ref().map_or(Bound::Unbounded, |key| Bound::Excluded(key.as_bytes()));
         let mut found = Vec::new();
-        let (mut looked, mut last, mut unsearched) = (0, None, None);
+        let (mut looked, mut last, mut unsearched, mut fault) = (0, None, None, None);
         database.for_each(Tree::Alerts, (Bound::Unbounded, end), Direction::Falling, |key, value| {
             if looked >= work && last.is_some() {
                 unsearched = last;
@@ -309,14 +347,36 @@ impl Store {
             last = std::str::from_utf8(key).ok().and_then(|id| id.parse().ok()).or(last);
             match Head::read(value) {
                 Some(head) if matches(&head, query) => {
-                    found.extend(head.decode().or_else(|| self.unreadable()));
+                    match self.mark_of(database, key).map(|mark| self.wanted(&head, &mark, query)) {
+                        Ok(record) => found.extend(record),
+                        Err(error) => {
+                            fault = Some(error);
+                            return ControlFlow::Break(());
+                        }
+                    }
                 }
                 Some(_) => {}
                 None => drop(self.unreadable::<()>()),
             }
             if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        Ok(AlertPage { alerts: found, unsearched })
+        fault.map_or(Ok(AlertPage { alerts: found, unsearched }), Err)
+    }
+
+    /// The record with what was said of it, where that is asked for.
+    fn wanted(&self, head: &Head<'_>, mark: &Mark, query: &AlertQuery) -> Option<AlertRecord> {
+        // A severity of a later version is above all that this one knows.
+        let settled = mark.settles(head.severity.unwrap_or(Severity::Critical));
+        if query.acknowledged.is_some_and(|wanted| wanted != settled) {
+            return None;
+        }
+        head.decode().map(|record| record.marked(mark)).or_else(|| self.unreadable())
+    }
+
+    /// What was said of an alert; nothing where it cannot be read, which is counted.
+    fn mark_of(&self, database: &Database, key: &[u8]) -> Result<Mark, Fault> {
+        let Some(value) = database.get(Tree::Marks, key)? else { return Ok(Mark::default()) };
+        Ok(decode_mark(&value).or_else(|| self.unreadable()).unwrap_or_default())
     }
 
     /// Reads, with whatever sled throws caught.
@@ -352,8 +412,32 @@ impl AlertArchive for Store {
 
     fn get(&self, id: AlertId) -> Result<Option<AlertRecord>, ArchiveError> {
         self.read("an alert", |database| {
-            let Some(value) = database.get(Tree::Alerts, alert_key(id).as_bytes())? else { return Ok(None) };
-            Ok(Head::read(&value).and_then(|head| head.decode()).or_else(|| self.unreadable()))
+            let key = alert_key(id);
+            let Some(value) = database.get(Tree::Alerts, key.as_bytes())? else { return Ok(None) };
+            let mark = self.mark_of(database, key.as_bytes())?;
+            let record = Head::read(&value).and_then(|head| head.decode());
+            Ok(record.map(|record| record.marked(&mark)).or_else(|| self.unreadable()))
+        })
+        .map_err(archive_error)
+    }
+
+    /// Of the newest 20,000 alerts of which something was said.
+    fn feedback(&self) -> Result<BTreeMap<String, FeedbackCount>, ArchiveError> {
+        self.read("what was said of alerts", |database| {
+            let mut counts: BTreeMap<String, FeedbackCount> = BTreeMap::new();
+            let (all, mut looked) = ((Bound::Unbounded, Bound::Unbounded), 0);
+            database.for_each(Tree::Marks, all, Direction::Falling, |_, value| {
+                let mark = decode_mark(value).or_else(|| self.unreadable());
+                if let Some(Mark { model: Some(model), feedback, .. }) = mark {
+                    let count = counts.entry(model).or_default();
+                    let of =
+                        if feedback.is_some() { &mut count.false_positives } else { &mut count.confirmed };
+                    *of += 1;
+                }
+                looked += 1;
+                if looked < MAX_LOOKED_AT { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            })?;
+            Ok(counts)
         })
         .map_err(archive_error)
     }

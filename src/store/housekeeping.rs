@@ -1,5 +1,5 @@
-//! What is deleted, and when: alerts by age and for room, outbox entries beyond its capacity, devices beyond theirs.
-//! Works on the [`Ledger`]; the writer decides when.
+//! What is deleted, and when: alerts by age and for room, each with what was said of it; outbox entries beyond its
+//! capacity, devices beyond theirs. Works on the [`Ledger`]; the writer decides when.
 
 use std::ops::{Bound, ControlFlow};
 
@@ -57,7 +57,7 @@ pub(super) fn expire_old(ledger: &mut Ledger, retention: Span, now: Timestamp) -
             ControlFlow::Continue(Head::read(value).is_none_or(|head| head.last_seen < cutoff))
         })?;
         for key in &keys {
-            deleted += u64::from(ledger.remove(Tree::Alerts, key)?);
+            deleted += u64::from(ledger.remove_alert(key)?);
         }
         if keys.len() < STEP {
             break;
@@ -96,7 +96,11 @@ fn delete_until(ledger: &mut Ledger, tree: Tree, enough: impl Fn(&Ledger) -> boo
             if enough(ledger) {
                 break;
             }
-            deleted += u64::from(ledger.remove(tree, &key)?);
+            let removed = match tree {
+                Tree::Alerts => ledger.remove_alert(&key)?,
+                _ => ledger.remove(tree, &key)?,
+            };
+            deleted += u64::from(removed);
         }
     }
     Ok(deleted)

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::record::{KeptAlert, SnapshotName};
 use super::{SnapshotName as Name, StoreError};
-use crate::alert::AlertId;
+use crate::alert::{AlertId, Mark};
 use crate::control::{DeviceSummary, OutboxKey};
 use crate::sys::clock::Stopwatch;
 use crate::time::Span;
@@ -61,6 +61,7 @@ pub(super) struct Batch {
     pub(super) acknowledged: BTreeSet<OutboxKey>,
     pub(super) devices: BTreeMap<Vec<u8>, DeviceSummary>,
     pub(super) snapshots: BTreeMap<SnapshotName, Vec<u8>>,
+    pub(super) marks: BTreeMap<AlertId, Mark>,
     pub(super) secret: Option<Vec<u8>>,
     /// Everything put in before this number is in this batch or durable.
     ticket: Option<u64>,
@@ -78,7 +79,8 @@ impl Batch {
     }
 
     fn is_urgent(&self) -> bool {
-        !self.alerts.is_empty() || !self.acknowledged.is_empty() || self.secret.is_some()
+        let small = !self.acknowledged.is_empty() || !self.marks.is_empty() || self.secret.is_some();
+        small || !self.alerts.is_empty()
     }
 
     /// Whether a telling of this incident may wait too.
@@ -157,6 +159,18 @@ impl Inbox {
     pub(super) fn push_snapshot(&self, name: Name, bytes: Vec<u8>) -> Result<(), StoreError> {
         let mut state = self.open()?;
         state.waiting.snapshots.insert(name, bytes);
+        self.accepted(state);
+        Ok(())
+    }
+
+    /// Queues what was said of alerts; what waits of the same alert is replaced. While writes fail it is refused, so
+    /// that no more waits than was said between two writes.
+    pub(super) fn push_marks(&self, marks: Vec<(AlertId, Mark)>) -> Result<(), StoreError> {
+        let mut state = self.open()?;
+        if let Some(why) = &state.failure {
+            return Err(StoreError::Failed { why: why.clone() });
+        }
+        state.waiting.marks.extend(marks);
         self.accepted(state);
         Ok(())
     }
@@ -278,6 +292,9 @@ impl Inbox {
         }
         for (name, bytes) in batch.snapshots {
             state.waiting.snapshots.entry(name).or_insert(bytes);
+        }
+        for (id, mark) in batch.marks {
+            state.waiting.marks.entry(id).or_insert(mark);
         }
         state.waiting.secret = state.waiting.secret.take().or(batch.secret);
         state.failure = Some(why);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::contain::contain;
 use super::database::{Change, Database, Direction, Tree, length};
 use super::error::Fault;
+use super::mark::decode_mark;
 use super::record::{Head, decode_device};
 use super::rewrite::Rewrite;
 use crate::time::Timestamp;
@@ -89,6 +90,13 @@ impl Ledger {
         Ok(change.before.is_some())
     }
 
+    /// Removes an alert with what was said of it; says whether there was one.
+    pub(super) fn remove_alert(&mut self, key: &[u8]) -> Result<bool, Fault> {
+        // In this order, so that a kill in between leaves no mark without an alert.
+        self.remove(Tree::Marks, key)?;
+        self.remove(Tree::Alerts, key)
+    }
+
     /// The position for a new outbox entry. Never given twice, also over restarts and with an empty outbox.
     pub(super) fn take_position(&mut self) -> Result<u64, Fault> {
         let position = self.next_position;
@@ -137,6 +145,7 @@ impl Ledger {
                 Head::read(value).is_some()
             }
             Tree::Devices => decode_device(value).is_some(),
+            Tree::Marks => decode_mark(value).is_some(),
             Tree::Meta if key == NEXT_POSITION => {
                 let next = <[u8; 8]>::try_from(value).map(u64::from_be_bytes);
                 self.next_position = self.next_position.max(next.unwrap_or(0));

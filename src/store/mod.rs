@@ -1,5 +1,6 @@
-//! Everything that survives a restart, in sled: alerts, the outbox, devices, snapshots of what was learned, what was
-//! set remotely, and the hash of the admin token. Only this module knows sled, and only its writer thread writes.
+//! Everything that survives a restart, in sled: alerts and what the owner said of them, the outbox, devices, snapshots
+//! of what was learned, what was set remotely, and the hash of the admin token. Only this module knows sled, and only
+//! its writer thread writes.
 //!
 //! On disk, inside [`Config::path`] (mode 0700): `lock` (held while a process uses the store), `db-<n>/` (one
 //! generation of the database; the highest with a `complete` mark counts, any other is left over from a rewrite and
@@ -16,6 +17,7 @@ mod handle;
 mod housekeeping;
 mod inbox;
 mod ledger;
+mod mark;
 mod place;
 mod record;
 mod rewrite;

@@ -186,6 +186,8 @@ pub enum SnapshotName {
     Baseline,
     /// The trained model.
     Model,
+    /// What the owner expects.
+    Expected,
     /// What was set remotely; see [`KeptSettings`](super::KeptSettings).
     Settings,
 }
@@ -196,6 +198,7 @@ impl SnapshotName {
         match self {
             Self::Baseline => "baseline",
             Self::Model => "model",
+            Self::Expected => "expected",
             Self::Settings => "settings",
         }
     }
@@ -253,6 +256,7 @@ fn checksum(bytes: &[u8]) -> u32 {
     crc.sum()
 }
 
+/// What follows the version in a value, where it is that of today.
 pub(super) fn from_json<T: for<'de> Deserialize<'de>>(value: &[u8]) -> Option<T> {
     let (&version, json) = value.split_first()?;
     if version == VERSION { serde_json::from_slice(json).ok() } else { None }
@@ -309,6 +313,9 @@ pub(super) mod tests {
             tap: "tap".to_owned(),
             model: Some("isolation_forest-1".to_owned()),
             baseline: None,
+            acknowledged: None,
+            acknowledged_note: None,
+            feedback: None,
         }
     }
 

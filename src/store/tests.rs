@@ -13,9 +13,10 @@ use proptest::test_runner::{Config as Cases, TestCaseError, TestRunner};
 use proptest::{prop_assert, prop_assert_eq};
 
 use super::database::{Database, Tree};
+use super::mark::tests::{mark, rules};
 use super::record::tests::{alert, device};
 use super::{Config, SnapshotName, Store, StoreError};
-use crate::alert::{AlertId, Severity};
+use crate::alert::{AlertId, Mark, Marking, Note, Severity};
 use crate::behaviour::Kind;
 use crate::control::wire::AlertRecord;
 use crate::control::{AlertArchive, AlertQuery, DeliveryQueue, News, OutboxKey};
@@ -71,6 +72,7 @@ fn reopen(store: Store, config: &Config) -> Store {
 enum Step {
     Save { incident: u64, event: &'static str, kind: Kind, severity: Severity, seen: u64 },
     Acknowledge { nth: usize },
+    Mark { nth: usize, marking: Marking },
     List(AlertQuery),
     Pending { after: Option<usize>, limit: usize },
     Reopen,
@@ -85,14 +87,16 @@ fn query() -> impl Strategy<Value = AlertQuery> {
         prop::option::of(prop::sample::select(Kind::ALL.to_vec())),
         prop::option::of(prop::sample::select(Severity::ALL.to_vec())),
         any::<Option<bool>>(),
+        any::<Option<bool>>(),
     )
-        .prop_map(|(limit, before, since, kind, severity, open)| AlertQuery {
+        .prop_map(|(limit, before, since, kind, severity, open, acknowledged)| AlertQuery {
             limit,
             before: before.map(|n| AlertId::new(at(n), n)),
             since: since.map(at),
             kind,
             severity,
             open,
+            acknowledged,
         })
 }
 
@@ -114,6 +118,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => save,
         3 => (0_usize..6).prop_map(|nth| Step::Acknowledge { nth }),
+        4 => (0_usize..12, prop::sample::select(markings())).prop_map(|(nth, marking)| Step::Mark { nth, marking }),
         4 => query().prop_map(Step::List),
         2 => (prop::option::of(0_usize..6), 0_usize..6).prop_map(|(after, limit)| Step::Pending { after, limit }),
         1 => Just(Step::Reopen),
@@ -121,9 +126,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn markings() -> Vec<Marking> {
+    let note = Note::of("the nightly backup").unwrap();
+    let said = [Marking::Acknowledge(None), Marking::Unacknowledge, Marking::NotFalse];
+    said.into_iter().chain([Marking::FalsePositive(note)]).collect()
+}
+
 #[derive(Default)]
 struct Model {
     alerts: BTreeMap<String, AlertRecord>,
+    marks: BTreeMap<String, Mark>,
     outbox: Vec<(OutboxKey, AlertRecord)>,
 }
 
@@ -136,8 +148,16 @@ impl Model {
                 && query.kind.is_none_or(|k| r.kind == k.word())
                 && query.severity.is_none_or(|s| r.severity.parse::<Severity>().unwrap() >= s)
                 && query.open.is_none_or(|o| o != r.is_cleared())
+                && query.acknowledged.is_none_or(|a| {
+                    self.marks.get(&r.id).is_some_and(|m| m.settles(r.severity.parse().unwrap())) == a
+                })
         };
-        self.alerts.values().rev().filter(wanted).take(query.limit).cloned().collect()
+        let found = self.alerts.values().rev().filter(wanted).take(query.limit);
+        found.map(|record| self.marked(record)).collect()
+    }
+
+    fn marked(&self, record: &AlertRecord) -> AlertRecord {
+        record.clone().marked(self.marks.get(&record.id).unwrap_or(&Mark::default()))
     }
 
     fn pending(&self, after: Option<OutboxKey>, limit: usize) -> Vec<(OutboxKey, AlertRecord)> {
@@ -177,6 +197,15 @@ fn run_step(store: Store, config: &Config, model: &mut Model, step: &Step) -> Re
                 model.outbox.remove(*nth);
             }
         }
+        Step::Mark { nth, marking } => {
+            if let Some(record) = model.alerts.values().nth(*nth) {
+                let mark = model.marks.entry(record.id.clone()).or_default();
+                mark.apply(marking, record.severity.parse().unwrap(), at(77));
+                store.save_marks(vec![(id(record), mark.clone())]).unwrap();
+                store.flush(DEADLINE).unwrap();
+                prop_assert_eq!(&store.mark(id(record)).unwrap(), &*mark);
+            }
+        }
         Step::List(query) => prop_assert_eq!(list(&store, query), model.list(query)),
         Step::Pending { after, limit } => {
             let after = after.and_then(|n| model.outbox.get(n)).map(|(key, _)| *key);
@@ -213,7 +242,7 @@ fn agrees_with_a_map_whatever_is_done() {
         prop_assert_eq!((status.write_errors, status.alerts_lost, status.unreadable), (0, 0, 0));
         prop_assert_eq!((status.failing, status.last_error), (None, None));
         for record in model.alerts.values() {
-            prop_assert_eq!(store.get(id(record)).unwrap(), Some(record.clone()));
+            prop_assert_eq!(store.get(id(record)).unwrap(), Some(model.marked(record)));
         }
         let open = store.open_alerts().unwrap();
         prop_assert!(open.iter().all(|r| !r.is_cleared()));
@@ -341,6 +370,59 @@ fn alerts_beyond_the_retention_go_at_the_next_start() {
     assert_eq!((store.status().alerts, store.status().alerts_expired), (3, 1));
 }
 
+// What the owner said.
+
+#[test]
+fn what_was_said_survives_later_tellings_and_restarts_and_goes_with_its_alert() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let store = open(&config);
+    let day = 86_400;
+    let (old, new) = (raised(1), raised(40 * day));
+    save(&store, [old.clone(), new.clone()]);
+    let marks = vec![(id(&old), mark("backup")), (id(&new), mark("")), (id(&raised(7)), mark("of nothing"))];
+    store.save_marks(marks).unwrap();
+    store.save_expected(&rules(3)).unwrap();
+    let cleared = AlertRecord { event: "cleared".to_owned(), ..new.clone() };
+    save(&store, [cleared.clone()]);
+    let store = reopen(store, &config);
+    assert_eq!(store.get(id(&new)).unwrap(), Some(cleared.clone().marked(&mark(""))));
+    assert!(pending(&store, None, 9).iter().all(|(_, record)| record.feedback.is_none()), "MQTT has its own");
+    assert_eq!(store.expected().unwrap(), rules(3));
+    assert_eq!(store.mark(id(&raised(7))).unwrap(), Mark::default(), "there is no such alert");
+    let counted = store.feedback().unwrap();
+    assert_eq!(counted.get("isolation_forest-3").map(|c| (c.confirmed, c.false_positives)), Some((0, 2)));
+
+    store.close(DEADLINE).unwrap();
+    let store = open(&Config { alert_retention: Span::from_secs(30 * day), ..config.clone() });
+    save(&store, [raised(41 * day)]);
+    assert_eq!(store.get(id(&old)).unwrap(), None);
+    assert_eq!(store.mark(id(&old)).unwrap(), Mark::default());
+    store.save_marks(vec![(id(&new), Mark::default())]).unwrap();
+    store.save_expected(&[]).unwrap();
+    let store = reopen(store, &config);
+    assert_eq!(store.get(id(&new)).unwrap(), Some(cleared));
+    assert_eq!(store.expected().unwrap(), []);
+    store.close(DEADLINE).unwrap();
+    let database = Database::open(&dir.path().join("db-0"), config.cache).unwrap();
+    for record in [old, new] {
+        assert_eq!(database.get(Tree::Marks, record.id.as_bytes()).unwrap(), None);
+    }
+}
+
+#[test]
+fn damaged_rules_are_counted_and_nothing_is_expected() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let store = open(&config);
+    store.save_expected(&rules(2)).unwrap();
+    let store = reopen(store, &config);
+    assert_eq!((store.expected().unwrap().len(), store.status().unreadable), (2, 0));
+    store.save_snapshot(SnapshotName::Expected, b"\x63[]".to_vec()).unwrap();
+    let store = reopen(store, &config);
+    assert_eq!((store.expected().unwrap().len(), store.status().unreadable), (0, 1));
+}
+
 /// An alert of about 2 KB that hardly compresses.
 fn bulky(n: u64) -> AlertRecord {
     let noise = (0..400).scan(n + 1, |state, _| {
@@ -361,6 +443,8 @@ fn a_lowered_quota_deletes_the_oldest_and_the_file_shrinks() {
     assert_eq!((before.alerts, before.alerts_expired), (count, 0));
     assert!(before.bytes > Config::MIN_QUOTA, "{before:?}");
     store.save_snapshot(SnapshotName::Baseline, vec![7; 100_000]).unwrap();
+    let said = [0, count - 1].map(|n| (id(&bulky(n)), mark("seen")));
+    store.save_marks(said.to_vec()).unwrap();
     store.close(DEADLINE).unwrap();
 
     let narrow = Config { quota: 1, ..wide };
@@ -385,6 +469,8 @@ fn a_lowered_quota_deletes_the_oldest_and_the_file_shrinks() {
     let store = reopen(store, &narrow);
     assert_eq!(store.status().alerts, after.alerts);
     assert_eq!(store.snapshot(SnapshotName::Baseline).unwrap(), Some(vec![7; 100_000]));
+    let kept = said.map(|(id, _)| store.mark(id).unwrap());
+    assert_eq!(kept, [Mark::default(), mark("seen")], "one went with its alert, the other came along");
     let generations =
         fs::read_dir(dir.path()).unwrap().filter(|e| e.as_ref().unwrap().path().is_dir()).count();
     assert_eq!(generations, 1);
@@ -406,17 +492,18 @@ fn records_of_a_later_version_are_skipped_counted_and_kept() {
     database.put(Tree::Outbox, &7_u64.to_be_bytes(), &future).unwrap();
     database.put(Tree::Devices, b"m\x02\0\0\0\0\x09", &future).unwrap();
     database.put(Tree::Meta, b"model", &future).unwrap();
+    database.put(Tree::Marks, raised(3).id.as_bytes(), &future).unwrap();
     database.sync().unwrap();
     drop(database);
 
     let store = open(&config);
-    assert_eq!((store.status().unreadable, store.status().alerts), (3, 3));
-    assert_eq!(list(&store, &AlertQuery::default()), [raised(3), raised(1)]);
+    assert_eq!((store.status().unreadable, store.status().alerts), (4, 3));
+    assert_eq!(list(&store, &AlertQuery::default()), [raised(3), raised(1)], "the alert is shown without it");
     assert_eq!(store.get(id(&raised(2))).unwrap(), None);
     assert_eq!(pending(&store, None, 9).len(), 2);
     assert_eq!(store.devices().unwrap(), [device(1)]);
     assert_eq!(store.snapshot(SnapshotName::Model).unwrap(), None);
-    assert_eq!(store.status().unreadable, 8);
+    assert_eq!(store.status().unreadable, 10);
     assert_eq!(store.status().write_errors, 0);
 }
 

@@ -17,6 +17,7 @@ use super::error::Fault;
 use super::housekeeping::{Deleted, expire_old, make_room, wants_rewrite};
 use super::inbox::{Batch, Inbox, WRITER_DIED};
 use super::ledger::Ledger;
+use super::mark::encode_mark;
 use super::place::Place;
 use super::record::{Head, Manifest, SnapshotName, alert_key, encode_device};
 use super::rewrite::Rewrite;
@@ -352,6 +353,15 @@ fn apply(ledger: &mut Ledger, batch: &Batch, shared: &Shared) -> Result<(), Faul
         }
         ledger.put(Tree::Alerts, alert_key(alert.id).as_bytes(), &alert.value)?;
         ledger.newest = ledger.newest.max(alert.last_seen);
+    }
+    for (id, mark) in &batch.marks {
+        let key = alert_key(*id);
+        // What was said of an alert that was deleted meanwhile goes with it.
+        let there = ledger.database.get(Tree::Alerts, key.as_bytes())?.is_some();
+        match encode_mark(mark).filter(|_| there && !mark.is_empty()) {
+            Some(value) => ledger.put(Tree::Marks, key.as_bytes(), &value)?,
+            None => drop(ledger.remove(Tree::Marks, key.as_bytes())?),
+        }
     }
     for key in &batch.acknowledged {
         ledger.remove(Tree::Outbox, &key.0.to_be_bytes())?;

@@ -198,8 +198,8 @@ function showTiles(s) {
   const t = s.traffic;
   const open = s.alerts ? s.alerts.open : 0;
   if (!s.alerts) setTile("threat", "unknown", "", "not judged yet");
-  else if (!s.threat) setTile("threat", "none", "", "no open alert", "good");
-  else setTile("threat", `${SHAPES[s.threat]} ${s.threat}`, "", plural(open, "open alert"), s.threat);
+  else if (!s.threat) setTile("threat", "none", "", open ? "all acknowledged" : "no open alert", "good");
+  else setTile("threat", `${SHAPES[s.threat]} ${s.threat}`, "", plural(s.alerts.unacknowledged, "open alert"), s.threat);
 
   const rate = t && t.packets_per_second;
   setTile("packets", number(rate === null ? rate : rate < 10 ? rate : Math.round(rate)), rate === null ? "" : "per second", t ? `${whole.format(t.packets)} in all` : "");

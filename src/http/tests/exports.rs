@@ -36,12 +36,22 @@ fn a_table_has_a_header_and_a_row_for_each_alert_that_is_wanted() {
     assert_eq!((answer.status, answer.header("Content-Type")), (200, Some(kind)));
     assert!(answer.header("Content-Disposition").unwrap().ends_with("\"tapguard-alerts.csv\""));
     assert!(file(&answer).starts_with("id,event,timestamp,"));
+    let said = [
+        "2026-03-05T08:00:00.000000Z",
+        "'=the press was serviced",
+        "false_positive",
+        "2026-03-05T08:00:00.000000Z",
+        "'=the press was serviced\r\n",
+    ];
+    assert!(file(&answer).ends_with(&format!(",{}", said.join(","))), "{}", file(&answer));
     for (query, rows) in [
         ("", 3),
         ("?kind=new_device", 1),
         ("?severity=medium", 2),
         ("?open=true", 2),
         ("?open=false&severity=high", 0),
+        ("?acknowledged=true", 1),
+        ("?acknowledged=false&open=true", 2),
     ] {
         let table = file(&bench.get(&format!("{TABLE}{query}")));
         assert_eq!(csv::Reader::from_reader(table.as_bytes()).records().count(), rows, "{query}");

@@ -1,26 +1,28 @@
 //! A daemon that stands still: a filled board, a few alerts, and a client that speaks plain HTTP.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
-use crate::alert::{Alert, AlertId, Event, Severity};
+use crate::alert::{Alert, AlertId, Event, Expected, Mark, Marking, Note, Rule, Severity};
 use crate::behaviour::{Kind, Party, Peer, Protocol, Reason};
 use crate::capture::{Next, Recent, Source, SourceCounters};
 use crate::control::wire::AlertRecord;
 use crate::control::{
     AlertArchive, AlertCounts, AlertFeed, AlertPage, AlertQuery, ArchiveError, Author, BaselinePhase,
     BaselineStatus, Board, CaptureCommand, CaptureState, CaptureStatus, Command, CommandQueue,
-    CommandRefused, DeviceSummary, Effect, FlowSummary, HttpStatus, JudgeStatus, LastChange, MeterStatus,
-    ModelStatus, Outcome, PlannedChange, Setting, SettingKind, SettingSource, SettingsAnswer, SettingsChange,
-    SettingsDesk, SettingsRefused, SettingsVersion, SettingsView, SourceKind, StoreStatus,
+    CommandRefused, DeviceSummary, Effect, FeedbackCount, FlowSummary, HttpStatus, JudgeStatus, LastChange,
+    MeterStatus, ModelStatus, Outcome, PlannedChange, Setting, SettingKind, SettingSource, SettingsAnswer,
+    SettingsChange, SettingsDesk, SettingsRefused, SettingsVersion, SettingsView, SourceKind, StoreStatus,
 };
 use crate::demo::{self, Network};
+use crate::flow::DeviceKey;
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
 use crate::packet::Mac;
+use crate::pipeline::Performance;
 use crate::time::{Span, Timestamp};
 
 /// 2026-03-05T08:00:00Z.
@@ -98,7 +100,34 @@ impl Bench {
                     reply.send(Ok(()));
                     duration
                 }
-                Command::SetDetection { .. } | Command::Retune { .. } => panic!("HTTP has no such route"),
+                other => panic!("another command was asked for: {other:?}"),
+            });
+            asked.collect()
+        })
+    }
+
+    /// Does what is said of alerts and models without a judge, and gives back what was asked for as text.
+    pub(crate) fn obey_owner(&mut self) -> std::thread::JoinHandle<Vec<String>> {
+        let commands = self.commands.take().unwrap();
+        std::thread::spawn(move || {
+            let asked = commands.iter().map(|command| match command {
+                Command::Train { reply } => {
+                    reply.send(Ok("isolation_forest-3".to_owned()));
+                    "train".to_owned()
+                }
+                Command::Mark { id, marking, reply } => {
+                    let found = alerts().into_iter().find(|alert| alert.id == id.to_string());
+                    let mut mark = Mark::default();
+                    mark.apply(&marking, Severity::Critical, NOW);
+                    let marked = found.map(|alert| Box::new(alert.marked(&mark)));
+                    reply.send(marked.ok_or(CommandRefused::NoSuchAlert));
+                    format!("{marking:?}")
+                }
+                Command::AcknowledgeAll { note, reply } => {
+                    reply.send(Ok(2));
+                    format!("all {note:?}")
+                }
+                other => panic!("another command was asked for: {other:?}"),
             });
             asked.collect()
         })
@@ -406,6 +435,9 @@ impl AlertArchive for Archive {
             before.as_ref().is_none_or(|id| a.id < *id)
                 && query.kind.is_none_or(|kind| a.kind == kind.word())
                 && query.open.is_none_or(|open| open != a.is_cleared())
+                && query
+                    .acknowledged
+                    .is_none_or(|seen| seen == (a.acknowledged.is_some() || a.feedback.is_some()))
                 && query.severity.is_none_or(|least| a.severity.parse::<Severity>().unwrap() >= least)
         };
         let alerts = self.0.iter().filter(matches).take(query.limit).cloned().collect();
@@ -415,6 +447,11 @@ impl AlertArchive for Archive {
     fn get(&self, id: AlertId) -> Result<Option<AlertRecord>, ArchiveError> {
         assert_ne!(id.to_string(), PANICS, "this panic is part of a test");
         Ok(self.0.iter().find(|a| a.id == id.to_string()).cloned())
+    }
+
+    fn feedback(&self) -> Result<BTreeMap<String, FeedbackCount>, ArchiveError> {
+        let said = FeedbackCount { confirmed: 3, false_positives: 1 };
+        Ok(BTreeMap::from([("isolation_forest-1".to_owned(), said)]))
     }
 }
 
@@ -518,7 +555,15 @@ pub(crate) fn alerts() -> Vec<AlertRecord> {
         model: Some("isolation_forest-1".to_owned()),
         ..alert(95, Kind::Behaviour, Severity::Low, Event::Cleared)
     };
-    [scan, newcomer, unusual].iter().map(AlertRecord::from).collect()
+    let mut alerts: Vec<AlertRecord> = [scan, newcomer, unusual].iter().map(AlertRecord::from).collect();
+    let mut mark = Mark::default();
+    let note = Note::of("=the press was serviced").unwrap();
+    mark.apply(&Marking::Acknowledge(note.clone()), Severity::Low, NOW);
+    mark.apply(&Marking::FalsePositive(note), Severity::Low, NOW);
+    if let Some(unusual) = alerts.pop() {
+        alerts.push(unusual.marked(&mark));
+    }
+    alerts
 }
 
 fn device(last: u8, name: Option<&str>, seconds_ago: u64, known: Option<bool>) -> DeviceSummary {
@@ -619,6 +664,11 @@ pub(crate) fn judge() -> JudgeStatus {
             held_out: 3_168,
             threshold: 0.6412,
             size: 184_320,
+            version: 1,
+            devices: 11,
+            training_time: Some(Span::from_millis(412)),
+            alert_threshold: 0.8,
+            promised_rate: 1e-4,
         }),
         windows: 4_210,
         windows_unusual: 6,
@@ -628,9 +678,38 @@ pub(crate) fn judge() -> JudgeStatus {
             updated: 3,
             cleared: 1,
             open: 2,
+            unacknowledged: 1,
             suppressed: 5,
+            suppressed_expected: 4,
+            expected_dropped: 0,
         },
+        performance: performance(),
+        expected: vec![expected()],
         threat: Some(Severity::High),
+    }
+}
+
+fn performance() -> Performance {
+    let mut performance = Performance::default();
+    performance.since = Some(NOW - Span::from_secs(3_600));
+    performance.watched = Span::from_secs(3_600);
+    performance.judged = 4_210;
+    performance.unusual = 6;
+    performance.by_rarity = [3_790, 377, 34, 3, 2, 0, 1, 0, 0, 3];
+    performance.raised = 1;
+    performance
+}
+
+fn expected() -> Rule {
+    Rule {
+        alert: AlertId::new(NOW, 9),
+        kind: Kind::HostSweep,
+        subject: DeviceKey::Mac(Mac([0x00, 0x1a, 0x2b, 0x3c, 0x4d, 0x15])),
+        name: Some("Televisor".to_owned()),
+        severity: Severity::Medium,
+        since: NOW,
+        until: NOW + Expected::LIFETIME,
+        matched: 4,
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::fixture::{Answer, Bench, alerts};
-use crate::alert::Severity;
+use crate::alert::{Expected, Judgement, Marking, Note, Severity};
+use crate::baseline;
 use crate::behaviour::Kind;
 use crate::control::{Author, Effect, Outcome};
 use crate::http::assets::DESCRIPTION;
@@ -252,6 +253,64 @@ fn packets_are_as_described_and_for_the_owner_alone() {
 }
 
 #[test]
+fn what_the_owner_says_is_answered_as_described() {
+    let document = description();
+    let mut bench = Bench::new();
+    let obeyed = bench.obey_owner();
+    let bearer = bench.bearer();
+    let id = &alerts()[0].id;
+    let long = format!("{{\"note\":\"{}\"}}", "x".repeat(201));
+    let (all, one, wrong, train) = (
+        "/api/alerts/acknowledge",
+        "/api/alerts/{id}/acknowledge",
+        "/api/alerts/{id}/false-positive",
+        "/api/ml/train",
+    );
+    let (unknown, no_id) = ("000000000000000000000000", "7");
+    for (path, id, lines, body, status) in [
+        (all, "", "", "", 401),
+        (all, "", &bearer, "", 200),
+        (all, "", &bearer, "{\"note\":\"seen\"}", 200),
+        (all, "", &bearer, "{\"undo\":true}", 400),
+        (one, id, "", "{}", 401),
+        (one, id, &bearer, "{}", 200),
+        (one, id, &bearer, "{\"undo\":true}", 200),
+        (one, id, &bearer, &long, 422),
+        (one, unknown, &bearer, "", 404),
+        (one, no_id, &bearer, "", 400),
+        (wrong, id, &bearer, "{\"note\":\"backup\"}", 200),
+        (wrong, id, &bearer, "{\"undo\":true}", 200),
+        (wrong, id, &bearer, "[]", 400),
+        (wrong, unknown, &bearer, "", 404),
+        (train, "", "", "", 401),
+        (train, "", &bearer, "{}", 202),
+        (train, "", &bearer, "{\"trees\":7}", 400),
+        (train, "", &bearer.replace("json", "xml"), "{}", 415),
+    ] {
+        let answer = bench.post(&path.replace("{id}", id), lines, body);
+        assert_eq!(answer.status, status, "{path} {body} {}", answer.text());
+        check(&document, path, "post", &answer);
+    }
+    assert_eq!(bench.get(&format!("/api/alerts/{id}/feedback")).status, 404);
+    let refused = bench.get(&format!("/api/alerts/{id}/acknowledge"));
+    assert_eq!((refused.status, refused.header("Allow")), (405, Some("POST")));
+    drop(bench);
+    let note = |text: &str| Note::of(text).unwrap();
+    let expected = [
+        "all None".to_owned(),
+        format!("all {:?}", note("seen")),
+        format!("{:?}", Marking::Acknowledge(None)),
+        format!("{:?}", Marking::Unacknowledge),
+        format!("{:?}", Marking::Acknowledge(None)),
+        format!("{:?}", Marking::FalsePositive(note("backup"))),
+        format!("{:?}", Marking::NotFalse),
+        format!("{:?}", Marking::FalsePositive(None)),
+        "train".to_owned(),
+    ];
+    assert_eq!(obeyed.join().unwrap(), expected);
+}
+
+#[test]
 fn vocabularies_are_those_of_the_program() {
     let document = description();
     let words = |name: &str| document["components"]["schemas"][name]["enum"].clone();
@@ -260,6 +319,17 @@ fn vocabularies_are_those_of_the_program() {
     assert_eq!(words("Effect"), serde_json::json!(Effect::ALL.map(Effect::word)));
     assert_eq!(words("Outcome"), serde_json::json!(Outcome::ALL.map(Outcome::word)));
     assert_eq!(words("Author"), serde_json::json!(Author::ALL.map(Author::word)));
+    let judged = &document["components"]["schemas"]["Feedback"]["properties"]["verdict"]["enum"];
+    assert_eq!(judged, &serde_json::json!([Judgement::FalsePositive.word()]));
+    let note = &document["components"]["schemas"]["Note"]["maxLength"];
+    assert_eq!(note, Note::MAX);
+    let seconds = &document["components"]["schemas"]["StartBaseline"]["properties"]["duration_seconds"];
+    assert_eq!(
+        (&seconds["minimum"], &seconds["maximum"]),
+        (&baseline::Config::LEAST.into(), &baseline::Config::MOST.into())
+    );
+    let expected = document["paths"]["/api/alerts/expected"]["get"]["description"].as_str().unwrap();
+    assert!(expected.contains(&format!("At most {}, for 30 days", Expected::CAPACITY)), "{expected}");
     let table = &document["paths"]["/api/export/alerts.csv"]["get"]["description"];
     assert!(table.as_str().unwrap().contains(&format!(": {}. ", COLUMNS.join(", "))));
 }
