@@ -25,8 +25,8 @@ ARM := aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf
 test: need-test-tools need-home-assistant
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	cargo test
 	@$(MAKE) --no-print-directory test-cross
+	cargo test
 
 # Builds and tests for ARM; 77 says that it cannot be done on this machine, which is no failure.
 test-cross: need-rust
