@@ -238,3 +238,64 @@ fn commands_are_obeyed_and_answered_and_retained_ones_ignored() {
     assert_eq!(daemon.statistics()["baseline"]["target_seconds"], 1_800.0);
     assert_eq!(daemon.stop().0, Some(0));
 }
+
+#[test]
+fn the_owner_s_commands_hold_and_a_threshold_outlives_a_restart() {
+    if let Some(name) = missing() {
+        return skipped("the owner's commands", &format!("{name} is not installed"));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let _broker = Broker::start(folder.path(), port, "allow_anonymous true");
+    let subscriber = Subscriber::start(port, &[]);
+    let daemon = demo(folder.path(), port, &[]);
+    let scan = daemon.wait_for_alert("port_scan");
+    let ask = |name: &str, payload: &str| -> Value {
+        publish(port, &format!("tapguard/t-demo/command/{name}"), payload, &[]);
+        // The daemon takes five at once, and then one a second.
+        let answer = wait_for("an answer", || {
+            let answer: Value = serde_json::from_str(&subscriber.next("tapguard/t-demo/reply").2).unwrap();
+            (answer["command"] == name).then_some(answer)
+        });
+        answer["error"].clone()
+    };
+    let state = |field: &str, value: Value| {
+        wait_for(field, || {
+            let state: Value = serde_json::from_str(&subscriber.next("tapguard/t-demo/state").2).unwrap();
+            (state[field] == value).then_some(())
+        });
+    };
+    assert_eq!(ask("alerts/acknowledge", scan["id"].as_str().unwrap()), Value::Null);
+    let seen = daemon.get(&format!("/api/alerts/{}", scan["id"].as_str().unwrap())).json();
+    assert!(seen["acknowledged"].is_string(), "{seen}");
+    assert_eq!(
+        ask("alerts/acknowledge", "000000000000000000000000"),
+        "no alert has this id; it may have been deleted for its age"
+    );
+    assert_eq!(ask("alerts/acknowledge", ""), Value::Null);
+    assert_eq!(ask("detection/threshold", "0.65"), Value::Null);
+    state("alert_threshold", 0.65.into());
+
+    assert_eq!(daemon.stop().0, Some(0));
+    let daemon = demo(folder.path(), port, &[]);
+    state("alert_threshold", 0.65.into());
+    assert_eq!(ask("capture", "OFF"), Value::Null);
+    state("listening", false.into());
+    assert_eq!(ask("capture", "ON"), Value::Null);
+    state("listening", true.into());
+    assert_eq!(ask("mode", "pause"), Value::Null);
+    state("mode", "pause".into());
+    assert_eq!(daemon.stop().0, Some(0));
+
+    let daemon = demo(folder.path(), port, &["--set", "detection.alert_threshold=0.9"]);
+    wait_for("the connection", || (daemon.statistics()["mqtt"]["connected"] == true).then_some(()));
+    let refused = ask("detection/threshold", "0.7");
+    assert!(refused.as_str().is_some_and(|why| why.contains("command line")), "{refused}");
+    assert_eq!(ask("mode", "learn"), Value::Null);
+    state("mode", "learn".into());
+    assert_eq!(
+        ask("mode", "detect"),
+        "the baseline is still being learned; what needs none is told meanwhile"
+    );
+    assert_eq!(daemon.stop().0, Some(0));
+}

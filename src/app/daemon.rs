@@ -25,7 +25,8 @@ use super::trial::Trial;
 use crate::capture::{CaptureError, Recent};
 use crate::config::{Config, Origin};
 use crate::control::{
-    Board, CommandQueue, CommandRefused, DeviceSummary, SettingsAnswer, SettingsChange, SettingsRefused,
+    Board, CommandQueue, CommandRefused, DeviceSummary, SettingsAnswer, SettingsChange, SettingsDesk,
+    SettingsRefused,
 };
 use crate::http::{self, About, Parts, Server};
 use crate::mqtt;
@@ -42,6 +43,7 @@ struct Daemon {
     stop_mqtt: watch::Sender<bool>,
     mqtt: Option<JoinHandle<()>>,
     commands: CommandQueue,
+    desk: Arc<dyn SettingsDesk>,
     requests: mpsc::Receiver<Request>,
     http: Server,
     store: Store,
@@ -119,24 +121,23 @@ fn start(
     let Opened { mut config, plain, input, store, replaced, settings } = opened;
     let board = Arc::new(Board::default());
     let (commands, asked) = CommandQueue::new();
-    let announcement = announcement(&input);
     // A live source tells the time many times a second.
     config.meter.longest_step = LONGEST_STEP;
     let meter = start::meter(&config.meter, &store)?;
     let judge = start::judge(config.judge.clone(), &store)?;
     let token = start::admin_token(&store, options.new_token)?;
-    let (desk, requests) = Desk::new(settings.shown(), store.clone());
+    let (desk, requests) = Desk::open(settings.shown(), store.clone());
     let parts = Parts {
         board: Arc::clone(&board),
         archive: Arc::new(store.clone()),
         feed: store.feed(),
         commands: commands.clone(),
-        settings: Arc::new(desk),
+        settings: Arc::clone(&desk),
         token: token.hash.clone(),
         about: about(&config),
     };
     let http = listen(&config, plain, parts)?;
-    start::announce(&store, token.fresh.as_ref(), &shown(http.address()), &announcement, console)?;
+    start::announce(&store, token.fresh.as_ref(), &shown(http.address()), &announcement(&input), console)?;
 
     let (sender, observations) = sync_channel(OBSERVATIONS);
     let stop_capture = Arc::new(AtomicBool::new(false));
@@ -163,7 +164,7 @@ fn start(
     let capture_ended = spawn("capture", move || capture.run())?;
     let (stop_mqtt, stop) = watch::channel(false);
     let mqtt = config.mqtt.map(|settings| {
-        let parts = mqtt_parts(&store, &board, &commands, stop);
+        let parts = mqtt_parts(&store, &board, &commands, &desk, stop);
         runtime.spawn(mqtt::run(settings, parts))
     });
     Ok(Daemon {
@@ -173,6 +174,7 @@ fn start(
         stop_mqtt,
         mqtt,
         commands,
+        desk,
         requests,
         http,
         store,
@@ -219,6 +221,7 @@ fn mqtt_parts(
     store: &Store,
     board: &Arc<Board>,
     commands: &CommandQueue,
+    settings: &Arc<dyn SettingsDesk>,
     stop: watch::Receiver<bool>,
 ) -> mqtt::Parts {
     let wake = Arc::new(Notify::new());
@@ -226,7 +229,8 @@ fn mqtt_parts(
     store.on_outbox(Box::new(move || bell.notify_one()));
     let (queue, archive) = (Arc::new(store.clone()), Arc::new(store.clone()));
     let (board, commands) = (Arc::clone(board), commands.clone());
-    mqtt::Parts { queue, archive, board, commands, wake, stop }
+    let settings = Arc::clone(settings);
+    mqtt::Parts { queue, archive, board, commands, settings, wake, stop }
 }
 
 /// A named thread; the receiver gets what it returns, or an error when it panicked.
@@ -440,7 +444,7 @@ impl Daemon {
         self.mqtt = settings.map(|settings| {
             let (stop_mqtt, stop) = watch::channel(false);
             self.stop_mqtt = stop_mqtt;
-            let parts = mqtt_parts(&self.store, &self.board, &self.commands, stop);
+            let parts = mqtt_parts(&self.store, &self.board, &self.commands, &self.desk, stop);
             Handle::current().spawn(mqtt::run(settings, parts))
         });
         if self.mqtt.is_none() {

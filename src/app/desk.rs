@@ -41,10 +41,13 @@ impl Desk {
     const PATIENCE: Span = Span::from_secs(20);
 
     /// `view` is published before anyone asks.
-    pub(super) fn new(view: Arc<Slot<SettingsView>>, store: Store) -> (Self, mpsc::Receiver<Request>) {
+    pub(super) fn open(
+        view: Arc<Slot<SettingsView>>,
+        store: Store,
+    ) -> (Arc<dyn SettingsDesk>, mpsc::Receiver<Request>) {
         // 8, as for commands: changes are made by people; overflow policy is refusal, told to the asker.
         let (requests, asked) = mpsc::channel(8);
-        (Self { view, requests, store }, asked)
+        (Arc::new(Self { view, requests, store }), asked)
     }
 }
 

@@ -2,6 +2,7 @@
 //! environment and remote settings, the schema and the documentation read it.
 
 use crate::control::{Effect, SettingKind};
+use crate::model;
 
 /// A setting.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,7 +93,7 @@ pub const KEYS: &[Key] = &[
         "How long to learn before judging."),
     key("detection.feature_window", integer(10, 3_600, "seconds"), Some("60"), Restart,
         "Length of the windows that models judge."),
-    key("detection.alert_threshold", ratio(0.2), Some("0.8"), Now,
+    key("detection.alert_threshold", ratio(model::Config::LEAST_THRESHOLD), Some("0.8"), Now,
         "Calibrated score from which a window raises an alert: 0.2 for each power of ten of rarity."),
     key("detection.sensitivity", ratio(0.0), Some("0.5"), Now,
         "How readily the unusual is reported: 0.5 takes the learned tail as measured."),

@@ -31,6 +31,13 @@ pub struct Config {
     pub sensitivity: f64,
 }
 
+impl Config {
+    /// The least threshold: one window in ten is as unusual, which is no alert for anyone.
+    pub const LEAST_THRESHOLD: f64 = 0.2;
+    /// The highest score there is.
+    pub const MOST_THRESHOLD: f64 = 1.0;
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self { trees: 100, subsample: 256, seed: 42, alert_threshold: 0.8, sensitivity: 0.5 }

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
 use super::backoff::Backoff;
-use super::command::{self, Admission, Allowance, Answer, Refusal, Request};
+use super::command::{Admission, Allowance, Answer, Asked, Refusal, Request};
 use super::discovery::{self, Announcer};
 use super::session::Session;
 use super::state::StateRecord;
@@ -25,7 +25,7 @@ use super::{Config, TlsError, tls};
 use crate::control::wire::AlertRecord;
 use crate::control::{
     AlertArchive, AlertQuery, Board, CommandQueue, CommandRefused, DeliveryQueue, MqttState, MqttStatus,
-    OutboxItem, OutboxKey,
+    OutboxItem, OutboxKey, SettingsDesk,
 };
 use crate::sys::clock::Stopwatch;
 use crate::sys::one_line;
@@ -40,6 +40,8 @@ pub struct Parts {
     pub archive: Arc<dyn AlertArchive>,
     /// Where commands go.
     pub commands: CommandQueue,
+    /// Where settings are changed.
+    pub settings: Arc<dyn SettingsDesk>,
     /// State to publish, and the place for the client's own.
     pub board: Arc<Board>,
     /// Rung when the outbox has a new entry.
@@ -281,12 +283,18 @@ impl Client {
                 self.answer(session, &Answer::new(name, &Err(CommandRefused::Busy.into())));
             }
             Ok(request) => {
-                let (queue, learning, name) = (self.parts.commands.clone(), self.learning, name.to_owned());
-                session.running.spawn_blocking(move || {
-                    let result = command::ask(&queue, request, learning).map_err(Refusal::from);
-                    Answer::new(&name, &result)
-                });
+                let (asked, name) = (self.asked(), name.to_owned());
+                session.running.spawn_blocking(move || Answer::new(&name, &asked.carry_out(request)));
             }
+        }
+    }
+
+    fn asked(&self) -> Asked {
+        Asked {
+            commands: self.parts.commands.clone(),
+            settings: Arc::clone(&self.parts.settings),
+            board: Arc::clone(&self.parts.board),
+            learning: self.learning,
         }
     }
 
@@ -363,7 +371,8 @@ impl Client {
         if self.since.is_none() {
             return;
         }
-        let state = StateRecord::of(&self.parts.board.status(), self.learning);
+        let settings = self.parts.settings.view();
+        let state = StateRecord::of(&self.parts.board.status(), &settings, self.learning);
         let due = session
             .state
             .as_ref()

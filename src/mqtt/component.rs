@@ -2,12 +2,16 @@
 
 use serde_json::{Map, Value, json};
 
-use super::command::{MINUTES, SET_DETECTION, SET_LEARNING, START_BASELINE};
+use super::command::{
+    ACKNOWLEDGE, MINUTES, Mode, SET_CAPTURE, SET_DETECTION, SET_LEARNING, SET_MODE, SET_THRESHOLD,
+    START_BASELINE,
+};
 use super::state;
 use super::topic::Topics;
 use crate::alert::Severity;
 use crate::behaviour::Kind;
 use crate::control::BaselinePhase;
+use crate::model::Config as Judging;
 use crate::time::Span;
 
 /// All components by id. Ids are part of entities' identities: one that is renamed is a new entity.
@@ -17,6 +21,7 @@ pub(super) fn components(topics: &Topics, node: &str, state_interval: Span) -> M
     table.traffic(state_interval);
     table.learning();
     table.controls();
+    table.learning_controls();
     table.rows
 }
 
@@ -175,6 +180,53 @@ impl Table<'_> {
             "Detection",
             json!({ "cmd_t": self.topics.command(SET_DETECTION), "qos": 1, "ic": "mdi:shield" }),
         );
+        self.show(
+            "select",
+            ("mode", "mode"),
+            "Mode",
+            json!({
+                "cmd_t": self.topics.command(SET_MODE),
+                "qos": 1,
+                "ops": Mode::ALL.map(Mode::word),
+                "ent_cat": "config",
+                "ic": "mdi:shield-sync",
+            }),
+        );
+        self.show(
+            "switch",
+            ("listening", "listening"),
+            "Listening",
+            json!({
+                "cmd_t": self.topics.command(SET_CAPTURE),
+                "qos": 1,
+                "ent_cat": "config",
+                "ic": "mdi:ethernet",
+            }),
+        );
+        self.show(
+            "number",
+            ("alert_threshold", "alert_threshold"),
+            "Alert threshold",
+            json!({
+                "cmd_t": self.topics.command(SET_THRESHOLD),
+                "qos": 1,
+                "min": Judging::LEAST_THRESHOLD,
+                "max": Judging::MOST_THRESHOLD,
+                "step": 0.01,
+                "mode": "box",
+                "ent_cat": "config",
+                "ic": "mdi:tune-variant",
+            }),
+        );
+        self.add(
+            "button",
+            "acknowledge_alerts",
+            "Acknowledge alerts",
+            json!({ "cmd_t": self.topics.command(ACKNOWLEDGE), "qos": 1, "ic": "mdi:check-all" }),
+        );
+    }
+
+    fn learning_controls(&mut self) {
         self.add(
             "button",
             "start_baseline",

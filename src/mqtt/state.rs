@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::command::{Mode, THRESHOLD};
 use crate::alert::Severity;
-use crate::control::{BaselinePhase, CaptureState, JudgeStatus, Status};
+use crate::control::{BaselinePhase, CaptureState, JudgeStatus, SettingsView, Status};
 use crate::time::Span;
 
 /// What `capture` may say.
@@ -20,6 +21,10 @@ pub(super) struct StateRecord {
     capture: Option<&'static str>,
     /// The source is open, whether or not frames come.
     capturing: Option<bool>,
+    /// Nobody asked for a stop.
+    listening: Option<bool>,
+    /// `learn`, `detect` or `pause`.
+    mode: Option<&'static str>,
     /// `none`, `learning` or `armed`.
     baseline: Option<&'static str>,
     /// Highest severity of the open alerts that nobody acknowledged; `none` when there is none.
@@ -34,6 +39,8 @@ pub(super) struct StateRecord {
     model: Option<&'static str>,
     /// Findings become alerts.
     detection: Option<bool>,
+    /// Score from which windows raise alerts.
+    alert_threshold: Option<f64>,
     /// Findings that raised nothing because detection was off.
     suppressed: Option<u64>,
     /// Open alerts that nobody acknowledged.
@@ -57,13 +64,14 @@ impl StateRecord {
     pub(super) fn differs(&self, other: &Self) -> bool {
         let telling = |s: &Self| {
             let judged = (s.baseline, s.model, s.threat, s.open_alerts);
-            (s.capture, judged, s.detection, s.baseline_minutes.to_bits())
+            let set = (s.detection, s.baseline_minutes.to_bits(), s.alert_threshold.map(f64::to_bits));
+            (s.capture, judged, set)
         };
         telling(self) != telling(other)
     }
 
-    /// The daemon's status, and the time to learn that was set over MQTT.
-    pub(super) fn of(status: &Status, learning: Span) -> Self {
+    /// The daemon's status and settings, and the time to learn that was set over MQTT.
+    pub(super) fn of(status: &Status, settings: &SettingsView, learning: Span) -> Self {
         let meter = status.meter.as_deref();
         let judge = status.judge.as_deref();
         let rounded = |value: f64| (value * 10.0).round() / 10.0;
@@ -77,6 +85,8 @@ impl StateRecord {
                 CaptureState::Ended => "ended",
             }),
             capturing: meter.map(|m| matches!(m.capture.state, CaptureState::Running | CaptureState::Quiet)),
+            listening: meter.map(|m| !matches!(m.capture.state, CaptureState::Stopped | CaptureState::Ended)),
+            mode: judge.and_then(Mode::of).map(Mode::word),
             baseline: judge.map(|j| j.baseline.phase.word()),
             threat: judge.map(|j| j.threat.map_or("none", |s| s.word())),
             problem: judge.map(|j| j.threat.is_some_and(|s| s >= Severity::High)),
@@ -84,6 +94,7 @@ impl StateRecord {
             baseline_minutes: learning.as_secs_f64() / 60.0,
             model: judge.map(model),
             detection: judge.map(|j| j.detection),
+            alert_threshold: threshold(settings),
             suppressed: judge.map(|j| j.alerts.suppressed),
             open_alerts: judge.map(|j| j.alerts.unacknowledged),
             packets_per_second: meter.and_then(|m| m.packets_per_second).map(rounded),
@@ -95,6 +106,11 @@ impl StateRecord {
             devices: meter.map(|m| u64::try_from(m.devices.len()).unwrap_or(u64::MAX)),
         }
     }
+}
+
+fn threshold(settings: &SettingsView) -> Option<f64> {
+    let setting = settings.settings.iter().find(|s| s.key == THRESHOLD)?;
+    setting.value.as_deref()?.parse().ok()
 }
 
 fn progress(judge: &JudgeStatus) -> Option<f64> {
@@ -122,7 +138,12 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_null() {
-        let json = serde_json::to_value(StateRecord::of(&Status::default(), Span::from_secs(90))).unwrap();
+        let json = serde_json::to_value(StateRecord::of(
+            &Status::default(),
+            &SettingsView::default(),
+            Span::from_secs(90),
+        ))
+        .unwrap();
         assert_eq!(json["packets"], serde_json::Value::Null);
         assert_eq!(json["baseline_minutes"], 1.5);
         assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));

@@ -74,7 +74,7 @@ fn every_component_has_an_identity_of_its_own_and_legal_topics() {
         let expected = match row["p"].as_str().unwrap() {
             "event" | "sensor" | "binary_sensor" => (true, false),
             "button" => (false, true),
-            "switch" | "number" => (true, true),
+            "switch" | "number" | "select" => (true, true),
             other => panic!("{id}: {other}"),
         };
         assert_eq!((reads, writes), expected, "{id}");
@@ -90,7 +90,7 @@ fn sensors_keep_to_the_rules_of_their_classes() {
         let allowed = if platform.ends_with("sensor") { "diagnostic" } else { "config" };
         assert!(category.is_none_or(|c| c == allowed), "{id}: {category:?}");
         let is_enum = row["dev_cla"] == "enum";
-        assert_eq!(row.get("ops").is_some(), is_enum, "{id}");
+        assert_eq!(row.get("ops").is_some(), is_enum || platform == "select", "{id}");
         if is_enum {
             assert!(row.get("unit_of_meas").is_none() && row.get("stat_cla").is_none(), "{id}");
             assert!(!row["ops"].as_array().unwrap().is_empty(), "{id}");
@@ -121,7 +121,11 @@ fn the_event_knows_every_kind_and_its_topic_is_never_retained() {
 /// What a template shows is in the state message, under that name.
 #[test]
 fn every_field_that_is_shown_is_published() {
-    let state = super::super::state::StateRecord::of(&crate::control::Status::default(), Span::from_secs(60));
+    let state = super::super::state::StateRecord::of(
+        &crate::control::Status::default(),
+        &crate::control::SettingsView::default(),
+        Span::from_secs(60),
+    );
     let state = json!(state);
     let payload = payload();
     let mut shown = 0;
