@@ -1,11 +1,13 @@
 //! Settings of a running daemon: changed over HTTP, kept over restarts, taken back where the capture does not come
 //! back.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use tapguard::config::key::KEYS;
 use tapguard::time::Span;
 
 use crate::harness::daemon::Daemon;
@@ -127,6 +129,40 @@ fn a_change_is_in_force_at_once_and_after_a_restart() {
     let told: Vec<_> =
         versions["versions"].as_array().unwrap().iter().map(|v| v["settings"].clone()).collect();
     assert_eq!(told, [json!({}), json!({"detection.alert_threshold": 0.5, "tap.name": "hall"})]);
+}
+
+#[test]
+fn the_description_has_every_setting_and_what_it_takes() {
+    let mut site = Site::new("");
+    let daemon = site.demo();
+    let description = daemon.get("/openapi.json").json();
+    let patch = &description["components"]["schemas"]["ConfigPatch"];
+    let mut described = BTreeMap::new();
+    leaves(patch, "", &mut described);
+    let settings = site.config(&daemon).json()["settings"].as_array().unwrap().clone();
+    let expected = settings.into_iter().filter_map(|setting| {
+        let key = KEYS.iter().find(|key| setting["key"] == key.path).unwrap();
+        let mut schema = setting["schema"].as_object().unwrap().clone();
+        schema.retain(|word, _| word != "description" && word != "unit");
+        schema["type"] = json!([schema["type"], "null"]);
+        if let Some(words) = schema.get_mut("enum") {
+            words.as_array_mut().unwrap().push(Value::Null);
+        }
+        (!key.local).then(|| (key.path.to_owned(), Value::Object(schema)))
+    });
+    assert_eq!(described, expected.collect());
+}
+
+/// The schemas of all settings in a description of sections.
+fn leaves(schema: &Value, path: &str, found: &mut BTreeMap<String, Value>) {
+    let Some(fields) = schema["properties"].as_object() else {
+        found.insert(path.to_owned(), schema.clone());
+        return;
+    };
+    assert_eq!(schema["additionalProperties"], false, "{path}");
+    for (name, schema) in fields {
+        leaves(schema, format!("{path}.{name}").trim_start_matches('.'), found);
+    }
 }
 
 #[test]

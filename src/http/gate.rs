@@ -22,7 +22,7 @@ use super::door::Door;
 use super::head::{self, Head, MAX_HEAD, Refusal};
 use super::reply;
 use super::seats::{Guest, Seat, Seats, Stage};
-use super::server::{Counters, Event, HttpError};
+use super::server::{Counters, Event, HttpError, Server};
 use super::stream::{StreamLimits, Streams};
 use crate::sys::clock::Stopwatch;
 use crate::sys::{Resources, descriptor_limit, is_out_of_descriptors};
@@ -76,6 +76,8 @@ const FEWEST: usize = 4;
 const BEAT: Span = Span::from_millis(250);
 /// Bytes of a reply after which its time begins anew, because an export may be long: 26 kB/s at the least.
 const STRETCH: usize = 512 << 10;
+/// Wait for the beginning of an answer after which one that keeps a worker gives way.
+const TURN: Span = Span::from_secs(1);
 /// Pause before another look for free descriptors.
 const MOMENT: Span = Span::from_millis(5);
 /// A connection's thread holds a few small buffers.
@@ -207,7 +209,7 @@ fn visit(gate: &Gate, seat: Seat, guest: Arc<Guest>) {
     };
     let Some(agreed) = relay(gate, &guest, &inner, &asked.request) else { return };
     drop(inner);
-    let Some(place) = gate.streams.take() else { return refuse(gate, &guest, Refusal::Streams) };
+    let Some(place) = gate.streams.take(guest.host) else { return refuse(gate, &guest, Refusal::Streams) };
     if send(gate, &guest, &Stopwatch::start(), &agreed).is_ok() {
         drop(seat);
         place.run(&guest.client, asked.rest);
@@ -302,8 +304,8 @@ fn read_more(
 /// reply that makes the connection a stream, and has not sent it.
 fn relay(gate: &Gate, guest: &Guest, mut inner: &UnixStream, request: &[u8]) -> Option<Vec<u8>> {
     let (mut clock, mut taken) = (Stopwatch::start(), 0);
-    let patience = Some(gate.limits.reply.to_std());
-    if inner.set_read_timeout(patience).is_err() || inner.set_write_timeout(patience).is_err() {
+    let write = inner.set_write_timeout(Some(gate.limits.reply.to_std()));
+    if write.and(inner.set_read_timeout(Some(TURN.to_std()))).is_err() {
         return None;
     }
     if inner.write_all(request).is_err() {
@@ -312,7 +314,20 @@ fn relay(gate: &Gate, guest: &Guest, mut inner: &UnixStream, request: &[u8]) -> 
     }
     let mut chunk = [0_u8; 8192];
     let mut start = Some(Vec::with_capacity(chunk.len()));
-    while let Ok(read @ 1..) = inner.read(&mut chunk) {
+    let mut heard = Stopwatch::start();
+    loop {
+        let read = match inner.read(&mut chunk) {
+            Ok(read @ 1..) => read,
+            Err(error) if is_timeout(error.kind()) && heard.elapsed() < gate.limits.reply => {
+                // The beginning has not come: perhaps because no worker has had the time.
+                if start.is_some() && gate.counters.busy.load(Ordering::Relaxed) >= Server::WORKERS {
+                    gate.seats.free_a_worker();
+                }
+                continue;
+            }
+            _ => break,
+        };
+        heard = Stopwatch::start();
         let sent = match &mut start {
             None => send(gate, guest, &clock, &chunk[..read]),
             Some(begun) => {
@@ -320,6 +335,7 @@ fn relay(gate: &Gate, guest: &Guest, mut inner: &UnixStream, request: &[u8]) -> 
                 if !name_the_end(begun) {
                     continue;
                 }
+                clock = Stopwatch::start();
                 let sent = send(gate, guest, &clock, begun);
                 start = None;
                 sent
@@ -380,7 +396,7 @@ fn drain(mut client: &TcpStream) {
 
 /// Writes a part of an answer. While the client does not take it, the client may be dismissed.
 fn send(gate: &Gate, guest: &Guest, clock: &Stopwatch, bytes: &[u8]) -> io::Result<()> {
-    let stage = |taken| guest.enter(if taken { Stage::Served } else { Stage::Lingering });
+    let stage = |taken| guest.enter(if taken { Stage::Taking } else { Stage::Lingering });
     write_all(gate, &guest.client, clock, bytes, stage)
 }
 

@@ -290,7 +290,7 @@ fn object<T: Default + for<'de> Deserialize<'de>>(
 }
 
 /// A number without a fraction, however it is written: for JSON Schema 60.0 is an integer.
-fn whole(number: &serde_json::Number) -> Option<u64> {
+pub(super) fn whole(number: &serde_json::Number) -> Option<u64> {
     /// Up to here every whole number has a float of its own.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a whole number in range")]

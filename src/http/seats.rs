@@ -2,12 +2,13 @@
 //!
 //! Connections that nobody is working for are cheap to hold and easy to make: half-open ones, and those whose client
 //! does not read. With all seats taken, one of these gives way, so that they cannot keep out who has something to ask:
-//! the oldest of that address which holds the most.
+//! the oldest of that network and address which hold the most. The same is true of answers on their way, where they
+//! keep all workers.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::{IpAddr, Shutdown, TcpStream};
+use std::net::{IpAddr, Ipv6Addr, Shutdown, TcpStream};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +19,9 @@ use crate::time::Span;
 
 /// How long a newcomer waits for the seat of one who was dismissed; its thread needs a moment to end.
 const MOMENT: Span = Span::from_millis(200);
+
+/// Nobody works for a connection in one of these.
+const IDLE: [Stage; 2] = [Stage::Asking, Stage::Lingering];
 
 /// The seats.
 #[derive(Debug)]
@@ -39,7 +43,7 @@ struct Table {
 #[derive(Debug)]
 pub(super) struct Guest {
     pub(super) client: TcpStream,
-    host: IpAddr,
+    pub(super) host: Host,
     stage: Mutex<Stage>,
 }
 
@@ -48,8 +52,10 @@ pub(super) struct Guest {
 pub(super) enum Stage {
     /// Its request is not whole: it may be dismissed with a word.
     Asking,
-    /// It is being answered.
+    /// It is being worked for, and nothing of the answer has come.
     Served,
+    /// Its answer is on its way.
+    Taking,
     /// Its answer is not taken, or over: it may be dismissed without a word.
     Lingering,
     /// It was dismissed, and its client has been told.
@@ -57,8 +63,8 @@ pub(super) enum Stage {
 }
 
 impl Guest {
-    pub(super) const fn new(client: TcpStream, host: IpAddr) -> Self {
-        Self { client, host, stage: Mutex::new(Stage::Asking) }
+    pub(super) fn new(client: TcpStream, address: IpAddr) -> Self {
+        Self { client, host: Host::of(address), stage: Mutex::new(Stage::Asking) }
     }
 
     /// Goes on to another stage; false where it was dismissed meanwhile, so that nothing more is to be sent.
@@ -71,22 +77,16 @@ impl Guest {
         true
     }
 
-    fn may_be_dismissed(&self) -> bool {
-        matches!(*self.stage(), Stage::Asking | Stage::Lingering)
-    }
-
-    /// Ends the connection, unless it is being served by now.
-    fn dismiss(&self) -> bool {
+    /// Ends the connection, unless it is in none of these stages by now.
+    fn dismiss(&self, of: &[Stage]) -> bool {
         let mut stage = self.stage();
-        match std::mem::replace(&mut *stage, Stage::Dismissed) {
+        if !of.contains(&stage) {
+            return false;
+        }
+        if std::mem::replace(&mut *stage, Stage::Dismissed) == Stage::Asking {
             // Nothing was sent yet, so this fits into the socket's buffer and does not wait. A client that has gone
             // gets no word.
-            Stage::Asking => drop((&self.client).write(&reply::refusal(Refusal::Busy))),
-            Stage::Lingering => {}
-            other => {
-                *stage = other;
-                return false;
-            }
+            drop((&self.client).write(&reply::refusal(Refusal::Busy)));
         }
         // Wakes its thread; a client that has gone is ended already.
         drop(self.client.shutdown(Shutdown::Both));
@@ -95,6 +95,39 @@ impl Guest {
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Host {
+    /// One that has an IPv6 address has a whole network of 64 bits.
+    network: IpAddr,
+    address: IpAddr,
+}
+
+impl Host {
+    pub(super) fn of(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        let network = match address {
+            IpAddr::V4(_) => address,
+            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+        };
+        Self { network, address }
+    }
+
+    pub(super) fn is_beside(self, other: Self) -> bool {
+        self.network == other.network
+    }
+
+    /// How many of all are of its network, and of its address.
+    pub(super) fn share<'a>(self, all: impl Iterator<Item = &'a Self>) -> (usize, usize) {
+        all.fold((0, 0), |(network, address), other| {
+            (
+                network + usize::from(other.network == self.network),
+                address + usize::from(other.address == self.address),
+            )
+        })
     }
 }
 
@@ -132,10 +165,15 @@ impl Seats {
         Ok((Seat { seats: Arc::clone(seats), number }, guest))
     }
 
+    /// Has a connection end whose client takes its answer, for one who waits while all workers are kept.
+    pub(super) fn free_a_worker(&self) {
+        self.dismiss_one(&[Stage::Taking, Stage::Lingering]);
+    }
+
     /// Has one connection end and waits until it has; false where all are being served, or it takes too long.
     pub(super) fn make_room(&self) -> bool {
         let before = self.table().taken.len();
-        if !self.dismiss_one() {
+        if !self.dismiss_one(&IDLE) {
             return false;
         }
         let full = |table: &mut Table| table.taken.len() >= before;
@@ -143,21 +181,17 @@ impl Seats {
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
     }
 
-    /// Ends the connection that gives way first; false where all are being served.
-    fn dismiss_one(&self) -> bool {
-        let idle = |(_, guest): &(&u64, &Arc<Guest>)| guest.may_be_dismissed();
+    /// Ends the connection that gives way first; false where none is in one of these stages.
+    fn dismiss_one(&self, of: &[Stage]) -> bool {
         loop {
             let table = self.table();
-            let mut held: BTreeMap<IpAddr, usize> = BTreeMap::new();
-            for (_, guest) in table.taken.iter().filter(idle) {
-                *held.entry(guest.host).or_default() += 1;
-            }
-            let first = table.taken.iter().filter(idle).max_by_key(|(number, guest)| {
-                (held.get(&guest.host).copied().unwrap_or(0), Reverse(**number))
+            let all: Vec<_> = table.taken.iter().filter(|(_, guest)| of.contains(&guest.stage())).collect();
+            let first = all.iter().max_by_key(|(number, guest)| {
+                (guest.host.share(all.iter().map(|(_, guest)| &guest.host)), Reverse(**number))
             });
             let Some(guest) = first.map(|(_, guest)| Arc::clone(guest)) else { return false };
             drop(table);
-            if guest.dismiss() {
+            if guest.dismiss(of) {
                 self.counters.refused.fetch_add(1, Ordering::Relaxed);
                 return true;
             }
@@ -200,16 +234,25 @@ mod tests {
         }
         // Of the two that hold two, the second one's older connection is being served.
         assert!(taken[1].1.enter(Stage::Served));
-        assert!(seats.dismiss_one());
+        assert!(seats.dismiss_one(&IDLE));
         assert_eq!(told(&mut clients[3]), "HTTP/1.1 503 Service Unavailable");
         assert!(!taken[3].1.enter(Stage::Served), "it is not served any more");
         // Now each address holds one.
         assert!(taken[0].1.enter(Stage::Lingering));
-        assert!(seats.dismiss_one());
+        assert!(seats.dismiss_one(&IDLE));
         assert_eq!(told(&mut clients[0]), "", "what has had an answer gets no other");
-        assert!(seats.dismiss_one() && seats.dismiss_one());
-        assert!(!seats.dismiss_one(), "who is served stays");
+        assert!(seats.dismiss_one(&IDLE) && seats.dismiss_one(&IDLE));
+        assert!(!seats.dismiss_one(&IDLE), "who is served stays");
         assert_eq!(seats.counters.refused.load(Ordering::Relaxed), 4);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_host_with_many_addresses() {
+        let hosts =
+            ["2001:db8::1", "2001:db8::2", "2001:db8::2", "2001:db8:0:1::1", "::ffff:192.0.2.1", "192.0.2.1"]
+                .map(|text| Host::of(text.parse().unwrap()));
+        let shares = hosts.map(|host| host.share(hosts.iter()));
+        assert_eq!(shares, [(3, 1), (3, 2), (3, 2), (1, 1), (2, 2), (2, 2)]);
     }
 
     #[test]

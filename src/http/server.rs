@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -125,9 +125,11 @@ pub(super) enum Event {
     Stop,
 }
 
-/// Counted since start.
+/// Counted since start, but for those who are busy now.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
+    /// Workers that have a request, or whose answer is being taken.
+    pub(super) busy: AtomicUsize,
     pub(super) requests: AtomicU64,
     pub(super) unauthorised: AtomicU64,
     pub(super) restarts: AtomicU64,
@@ -137,7 +139,7 @@ pub(super) struct Counters {
 
 impl Server {
     /// Threads that answer requests.
-    const WORKERS: usize = 3;
+    pub(super) const WORKERS: usize = 3;
 
     /// Binds the address, publishes the first [`HttpStatus`] and serves until stopped.
     ///
@@ -373,6 +375,7 @@ impl Service {
 fn work(http: &tiny_http::Server, router: &Router) {
     while let Ok(mut request) = http.recv() {
         let counters = router.counters();
+        counters.busy.fetch_add(1, Ordering::Relaxed);
         let routed = catch_unwind(AssertUnwindSafe(|| router.answer(&mut request)));
         let reply = routed.unwrap_or_else(|_| {
             counters.restarts.fetch_add(1, Ordering::Relaxed);
@@ -381,6 +384,7 @@ fn work(http: &tiny_http::Server, router: &Router) {
         counters.requests.fetch_add(1, Ordering::Relaxed);
         // The client may have gone; a panic of the library ends this request and not the worker.
         drop(catch_unwind(AssertUnwindSafe(|| reply.send(request))));
+        counters.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::query::BadRequest;
+use super::query::{BadRequest, whole};
 use super::reply::{Fault, Reply};
 use super::router::not_done;
 use crate::control::{
@@ -247,7 +247,7 @@ impl Asked {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct Restore {
-            version: u64,
+            version: serde_json::Number,
         }
         // serde would take an array for the object's fields in order.
         if body.trim_ascii().first() != Some(&b'{') {
@@ -255,7 +255,9 @@ impl Asked {
         }
         let body: Restore =
             serde_json::from_slice(body).map_err(|error| BadRequest::Restore(error.to_string()))?;
-        Ok(Self { change: change(Wanted::Version(body.version)), pointers: BTreeMap::new() })
+        let version =
+            whole(&body.version).ok_or_else(|| BadRequest::Restore("it is no whole number".to_owned()))?;
+        Ok(Self { change: change(Wanted::Version(version)), pointers: BTreeMap::new() })
     }
 
     /// The reply to what became of it.
@@ -394,6 +396,15 @@ mod tests {
         }
         assert_eq!(asked.pointer("mqtt.username"), "/mqtt/username", "one that is missing from the body");
         assert_eq!(asked.pointer(""), "", "the whole body");
+    }
+
+    #[test]
+    fn a_version_is_whole_however_it_is_written() {
+        let asked = |body: &str| Asked::restore(body.as_bytes()).ok().map(|asked| asked.change.wanted);
+        assert_eq!(asked("{\"version\":3.0}"), Some(Wanted::Version(3)));
+        for body in ["{\"version\":3.5}", "{\"version\":-1}", "{\"version\":\"3\"}", "[3]", "{}"] {
+            assert_eq!(asked(body), None, "{body}");
+        }
     }
 
     #[test]

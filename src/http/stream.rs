@@ -4,10 +4,10 @@
 //! gate's, and one thread both listens and tells. Nothing a client sends is taken. What it does not take waits in
 //! bounded queues: one message here, some in the socket, alerts in the feed's queue, which counts what gives way.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use tungstenite::handshake::derive_accept_key;
@@ -17,6 +17,7 @@ use tungstenite::{Bytes, Error, Message, WebSocket};
 
 use super::reply::Reply;
 use super::router::Router;
+use super::seats::Host;
 use super::server::Counters;
 use super::view::Statistics;
 use crate::control::wire::AlertRecord;
@@ -27,7 +28,7 @@ use crate::time::Span;
 /// What streams are granted.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StreamLimits {
-    /// Streams open at once; one more is answered 503.
+    /// Streams open at once; for one more, one of a host that has more of them ends, or it is answered 503.
     pub(super) streams: usize,
     /// Time between two pings. A client from which nothing came, or that took nothing, for two of these is dropped.
     pub(super) ping: Span,
@@ -49,6 +50,8 @@ const SHORT_BEAT: Span = Span::from_millis(20);
 const FAREWELL: Span = Span::from_millis(500);
 /// Frames read before something is told again.
 const FRAMES: usize = 16;
+/// Bytes read before something is told again: of a message in pieces, tungstenite reads on for as long as any come.
+const RATION: usize = 16 << 10;
 /// Largest message of a client, in bytes.
 const MAX_INCOMING: usize = 32 << 10;
 /// Largest that waits here to be taken: a message of ours and what the protocol adds. A kept alert is smaller.
@@ -63,15 +66,54 @@ pub(super) struct Streams {
     router: Arc<Router>,
     counters: Arc<Counters>,
     stop: Arc<AtomicBool>,
-    open: AtomicUsize,
+    /// Oldest first.
+    open: Mutex<Vec<Arc<Taker>>>,
+}
+
+/// Who has a place.
+struct Taker {
+    host: Host,
+    /// Another one has it by now.
+    gave_way: AtomicBool,
 }
 
 /// One of the streams that may be open; given back when dropped.
-pub(super) struct Place<'a>(&'a Streams);
+pub(super) struct Place<'a> {
+    streams: &'a Streams,
+    taker: Arc<Taker>,
+}
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.streams.table().retain(|taker| !Arc::ptr_eq(taker, &self.taker));
+    }
+}
+
+/// The socket, of which one round reads no more than its ration.
+struct Rationed<'a> {
+    client: &'a TcpStream,
+    left: usize,
+}
+
+impl Read for Rationed<'_> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let room = bytes.len().min(self.left);
+        let read = self.client.read(&mut bytes[..room])?;
+        self.left -= read;
+        Ok(read)
+    }
+}
+
+impl Write for Rationed<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.client.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.client.flush()
     }
 }
 
@@ -132,18 +174,35 @@ impl Streams {
         stop: Arc<AtomicBool>,
     ) -> Self {
         let counters = Arc::clone(router.counters());
-        Self { limits, feed, router, counters, stop, open: AtomicUsize::new(0) }
+        Self { limits, feed, router, counters, stop, open: Mutex::default() }
     }
 
-    /// A place for a stream; none while all are taken.
-    pub(super) fn take(&self) -> Option<Place<'_>> {
-        let one_more = |open: usize| (open < self.limits.streams).then_some(open + 1);
-        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok().then(|| Place(self))
+    /// A place for a stream. While all are taken, the oldest of that network or address which has the most gives way
+    /// to one that would still have fewer; none otherwise. Who gives way ends within a moment.
+    pub(super) fn take(&self, host: Host) -> Option<Place<'_>> {
+        let mut table = self.table();
+        if table.len() >= self.limits.streams {
+            let share = |host: Host| host.share(table.iter().map(|taker| &taker.host));
+            // Of equal ones `max_by_key` has the last.
+            let (at, most) = table.iter().enumerate().rev().max_by_key(|(_, taker)| share(taker.host))?;
+            let (theirs, own) = (share(most.host), share(host));
+            if theirs.0 <= own.0 + 1 && !(host.is_beside(most.host) && theirs.1 > own.1 + 1) {
+                return None;
+            }
+            table.remove(at).gave_way.store(true, Ordering::Relaxed);
+        }
+        let taker = Arc::new(Taker { host, gave_way: AtomicBool::new(false) });
+        table.push(Arc::clone(&taker));
+        Some(Place { streams: self, taker })
     }
 
     /// Streams open now.
     pub(super) fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.table().len()
+    }
+
+    fn table(&self) -> MutexGuard<'_, Vec<Arc<Taker>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Alerts that streams were too slow for.
@@ -155,7 +214,7 @@ impl Streams {
 impl Place<'_> {
     /// Tells until the client leaves or the server stops. `rest` is what came after the request already.
     pub(super) fn run(self, client: &TcpStream, rest: Vec<u8>) {
-        let streams = self.0;
+        let streams = self.streams;
         // Without these it would still work, with more of the kernel's memory and a little later.
         drop(socket2::SockRef::from(client).set_send_buffer_size(SOCKET_BUFFER));
         drop(client.set_nodelay(true));
@@ -164,6 +223,9 @@ impl Place<'_> {
         }
         let mut session = Session::begin(streams, client, rest);
         let end = loop {
+            if self.taker.gave_way.load(Ordering::Relaxed) {
+                break End::Closed(CloseCode::Again, "another one has this place now");
+            }
             match session.round() {
                 Ok(beat) => session.listener.wait(beat),
                 Err(end) => break end,
@@ -180,7 +242,7 @@ impl Place<'_> {
 /// A stream under way.
 struct Session<'a> {
     streams: &'a Streams,
-    socket: WebSocket<&'a TcpStream>,
+    socket: WebSocket<Rationed<'a>>,
     listener: Listener,
     /// Since the latest statistics; none before the first.
     told: Option<Stopwatch>,
@@ -201,7 +263,12 @@ impl<'a> Session<'a> {
             .max_frame_size(Some(MAX_INCOMING));
         Self {
             streams,
-            socket: WebSocket::from_partially_read(client, rest, Role::Server, Some(config)),
+            socket: WebSocket::from_partially_read(
+                Rationed { client, left: RATION },
+                rest,
+                Role::Server,
+                Some(config),
+            ),
             listener: streams.feed.listen(),
             told: None,
             heard: Stopwatch::start(),
@@ -229,8 +296,9 @@ impl<'a> Session<'a> {
         Ok(SHORT_BEAT)
     }
 
-    /// Reads what has come, at most [`FRAMES`]. tungstenite answers pings and the client's close by itself.
+    /// Reads what has come, at most [`FRAMES`] and [`RATION`]. tungstenite answers pings and the client's close by itself.
     fn hear(&mut self) -> Result<(), End> {
+        self.socket.get_mut().left = RATION;
         for _ in 0..FRAMES {
             match self.socket.read() {
                 Ok(Message::Text(_) | Message::Binary(_)) => {
@@ -286,6 +354,7 @@ impl<'a> Session<'a> {
                 Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
                     drop(self.socket.flush());
                     std::thread::park_timeout(SHORT_BEAT.to_std());
+                    self.socket.get_mut().left = RATION;
                 }
                 Err(_) => return,
             }

@@ -11,9 +11,10 @@ use std::net::{Shutdown, TcpStream};
 use std::process::{Command as Process, Stdio};
 
 use super::gate::Limits;
-use super::{Config, HttpError};
+use super::view_lists::DevicesAnswer;
+use super::{Config, HttpError, Server};
 use crate::alert::AlertId;
-use crate::control::{Board, CaptureState, MqttState, MqttStatus};
+use crate::control::{Board, CaptureState, DeviceSummary, MqttState, MqttStatus};
 use crate::time::Span;
 use fixture::{Answer, Bench, ENDLESS, GIVES_UP, NOW, PANICS, alerts, config, judge, meter, store};
 
@@ -503,6 +504,28 @@ fn a_client_that_does_not_read_gives_way() {
     while bench.get("/healthz").status == 503 {
         assert!(clock.elapsed() < Span::from_secs(10));
     }
+}
+
+#[test]
+fn clients_that_do_not_read_do_not_keep_the_workers() {
+    let bench = Bench::new();
+    let mut meter = meter();
+    // Far more than all buffers on the way hold.
+    let devices = meter.devices.iter().cycle().take(DevicesAnswer::MAX_LIMIT);
+    meter.devices = devices.map(|d| DeviceSummary { name: Some("n".repeat(4_000)), ..d.clone() }).collect();
+    bench.board.meter.publish(meter);
+    let slow: Vec<_> = (0..Server::WORKERS)
+        .map(|_| {
+            let mut client = bench.connect();
+            client.write_all(b"GET /api/devices HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            client.read_exact(&mut [0; 8]).unwrap();
+            client
+        })
+        .collect();
+    let clock = crate::sys::clock::Stopwatch::start();
+    assert_eq!(bench.get("/healthz").status, 200);
+    assert!(clock.elapsed() < Span::from_secs(8), "{}", clock.elapsed());
+    drop(slow);
 }
 
 #[test]

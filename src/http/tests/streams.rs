@@ -1,6 +1,7 @@
 //! Live streams as their clients meet them.
 
-use std::net::TcpStream;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -46,7 +47,9 @@ fn hear(socket: &mut WebSocket<TcpStream>) -> Value {
 }
 
 fn hear_of(kind: &str, socket: &mut WebSocket<TcpStream>) -> Value {
+    let clock = Stopwatch::start();
     loop {
+        assert!(clock.elapsed() < Span::from_secs(60), "waited a minute for {kind}");
         let heard = hear(socket);
         if heard["type"] == kind {
             return heard;
@@ -162,6 +165,50 @@ fn one_stream_too_many_is_told_to_come_back_and_the_others_do_not_hinder_request
 }
 
 #[test]
+fn one_address_with_all_streams_gives_way_to_another() {
+    let bench = small(Span::from_secs(60));
+    let open_from = |host: u8| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, host], 0)).into()).unwrap();
+        socket.connect(&bench.server.address().into()).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        tungstenite::client(format!("ws://{}/api/stream", bench.server.address()), TcpStream::from(socket))
+    };
+    let [mut first, mut second] = [2, 2].map(|host| open_from(host).unwrap().0);
+    assert!(open_from(2).is_err(), "it has them all");
+    let mut other = open_from(3).unwrap().0;
+    assert_eq!(last_word(&mut first), Some(CloseCode::Again), "the oldest went");
+    assert!(open_from(4).is_err(), "each address has one");
+    hear_of("statistics", &mut second);
+    hear_of("statistics", &mut other);
+    assert_eq!(bench.board_after_beat().streams, 2);
+}
+
+#[test]
+fn a_message_without_end_hinders_nothing() {
+    let bench = Bench::new();
+    let server = bench.second(&config()).unwrap();
+    let client = TcpStream::connect(server.address()).unwrap();
+    client.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut flood = client.try_clone().unwrap();
+    let mut socket = tungstenite::client(format!("ws://{}/api/stream", server.address()), client).unwrap().0;
+    // The first piece of a text, and then empty ones for as long as they are taken.
+    flood.write_all(b"\x01\x80mask").unwrap();
+    let flooding = std::thread::spawn(move || {
+        let pieces = b"\x00\x80mask".repeat(10_000);
+        while flood.write_all(&pieces).is_ok() {}
+    });
+    for _ in 0..3 {
+        hear_of("statistics", &mut socket);
+    }
+    let clock = Stopwatch::start();
+    server.stop(Span::from_secs(9));
+    assert!(clock.elapsed() < Span::from_secs(3), "{}", clock.elapsed());
+    drop(socket);
+    flooding.join().unwrap();
+}
+
+#[test]
 fn nothing_is_taken_from_a_client() {
     let bench = Bench::new();
     for (message, code) in [
@@ -174,7 +221,7 @@ fn nothing_is_taken_from_a_client() {
         assert_eq!(last_word(&mut socket), Some(code));
     }
     let mut socket = open(&bench);
-    std::io::Write::write_all(socket.get_mut(), &[0xff; 64]).unwrap();
+    socket.get_mut().write_all(&[0xff; 64]).unwrap();
     assert_eq!(last_word(&mut socket), Some(CloseCode::Protocol));
     let mut polite = open(&bench);
     polite.close(None).unwrap();
@@ -255,8 +302,11 @@ fn what_is_told_is_as_described() {
         let of_type = |choice: &&Value| choice["allOf"][0]["properties"]["type"]["const"] == heard["type"];
         choices.iter().find(of_type).unwrap()["allOf"][1].clone()
     };
-    bench.feed.publish(alerts().remove(0));
     for kind in ["statistics", "alert"] {
+        if kind == "alert" {
+            // It listens by now, since it has told something.
+            bench.feed.publish(alerts().remove(0));
+        }
         let mut heard = hear_of(kind, &mut socket);
         let schema = described(&heard);
         heard.as_object_mut().unwrap().remove("type");
