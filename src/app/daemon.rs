@@ -356,7 +356,7 @@ impl Daemon {
     /// Reads the configuration again. One that is not good changes nothing, and it says why.
     async fn reload(&mut self, settings: &mut Settings) -> Option<String> {
         match settings.reload() {
-            Ok(changes) => match self.apply(changes).await {
+            Ok(changes) => match self.apply(changes, settings).await {
                 Ok(()) => None,
                 Err(refused) => {
                     settings.capture_stays();
@@ -390,7 +390,7 @@ impl Daemon {
         }
         let on_trial = plan.moves_capture;
         let changes = settings.carry_out(plan, &planned, change.author).await?;
-        match self.apply(changes).await {
+        match self.apply(changes, settings).await {
             Ok(()) => {}
             Err(refused) if on_trial => {
                 let mut back = settings.roll_back(&refused.to_string()).await;
@@ -398,7 +398,7 @@ impl Daemon {
                 if !matches!(refused, CommandRefused::NoAnswer(_)) {
                     back.capture = None;
                 }
-                if let Err(error) = self.apply(back).await {
+                if let Err(error) = self.apply(back, settings).await {
                     settings.capture_stays();
                     tracing::error!("the capture cannot be opened as before: {error}");
                 }
@@ -420,7 +420,7 @@ impl Daemon {
     async fn look_at_trial(&mut self, settings: &mut Settings) {
         let Some(why) = settings.look(&self.board).await else { return };
         let back = settings.roll_back(&why).await;
-        if let Err(refused) = self.apply(back).await {
+        if let Err(refused) = self.apply(back, settings).await {
             settings.capture_stays();
             tracing::error!("the capture cannot be opened as before: {refused}");
         }
@@ -430,14 +430,23 @@ impl Daemon {
     ///
     /// # Errors
     /// When the capture does not take its own: it goes on as before, and all others have changed.
-    async fn apply(&mut self, changes: Changes) -> Result<(), CommandRefused> {
+    async fn apply(&mut self, changes: Changes, settings: &mut Settings) -> Result<(), CommandRefused> {
         if let Some(hosts) = &changes.allowed_hosts {
             self.http.allow_hosts(hosts);
         }
         if let Some(tuning) = changes.tuning {
-            let told = self.ask(move |commands| commands.retune(tuning)).await;
-            if let Err(refused) = told {
-                tracing::error!("the judge did not yet take the new thresholds: {refused}");
+            match self.ask(move |commands| commands.retune(tuning)).await {
+                Ok(()) => {}
+                Err(refused @ CommandRefused::NoAnswer(_)) => {
+                    tracing::warn!(
+                        "the judge takes its new settings once it has done what it does: {refused}"
+                    );
+                }
+                Err(refused) => {
+                    settings.tuning_stays();
+                    let again = "the next change or reload tells it again";
+                    tracing::error!("the judge did not take its new settings; {again}: {refused}");
+                }
             }
         }
         if let Some(settings) = changes.mqtt {
