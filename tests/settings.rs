@@ -110,6 +110,12 @@ fn a_change_is_in_force_at_once_and_after_a_restart() {
     assert!(retuned["threshold"].as_f64() < model["threshold"].as_f64(), "{retuned} {model}");
     assert_eq!(retuned["trained_at"], model["trained_at"], "it is the same model");
     assert_eq!(site.all_of(&daemon, "tap.name")["pending_restart"], true);
+    site.configure("[detection]\nalert_threshold = 0.9\nsensitivity = 0.75\n");
+    let path = ("PATCH", "/api/config?dry_run=true");
+    let lines = format!("If-Match: {}\r\n", site.tag(&daemon));
+    let same = site.ask(&daemon, path, &lines, &json!({"tap.name": "hall"}).to_string());
+    assert_eq!(same.json()["changes"], json!([]), "nobody asked to read the file: {}", same.body);
+    site.configure("[detection]\nalert_threshold = 0.9\n");
     assert_eq!(daemon.stop().0, Some(0));
 
     let daemon = site.demo();

@@ -215,11 +215,12 @@ impl CaptureLoop {
         reply.send(done);
     }
 
-    /// The source was opened on request; nobody saw what came before.
+    /// The source was asked for anew; nobody saw what came before.
     fn resumed(&mut self, round: &mut Round) {
-        tracing::info!("capture on {} is opened on request", self.input.name());
+        let (name, watching) = (self.input.name(), self.input.is_watching());
+        tracing::info!("capture on {name} is asked for; {}", if watching { "open" } else { "not open yet" });
         self.meter.handle_unwatched(clock::now());
-        round.watching = self.input.is_watching();
+        round.watching = watching;
     }
 
     fn publish(&mut self, readings: Readings, ended: bool) {

@@ -275,6 +275,14 @@ impl Signals {
     fn terminal_is_gone(&self) -> bool {
         self.at_terminal && !std::io::stdin().is_terminal()
     }
+
+    /// Until the daemon is to stop.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 impl Daemon {
@@ -295,7 +303,8 @@ impl Daemon {
         died.and(stopped)
     }
 
-    /// Until a signal comes or a thread ends.
+    /// Until a signal comes or a thread ends. A change that is being made then is given up: what of it is kept already
+    /// holds from the next start on, unless it was on trial.
     async fn serve(
         &mut self,
         signals: &mut Signals,
@@ -307,6 +316,7 @@ impl Daemon {
         let mut opening = every(Supervision::OPENING);
         let mut beat = every(supervision.beat());
         let mut keeper = Housekeeping::new();
+        let board = Arc::clone(&self.board);
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => return Ok(()),
@@ -315,7 +325,12 @@ impl Daemon {
                     if signals.terminal_is_gone() {
                         return Ok(());
                     }
-                    self.reload(settings, supervision).await;
+                    supervision.reloading();
+                    let reload = self.reload(settings);
+                    match supervision.attend(&board, reload, signals.stop()).await {
+                        Some(refused) => supervision.reloaded(refused, &board),
+                        None => return Ok(()),
+                    }
                 }
                 ended = &mut self.capture_ended => return match ended {
                     Ok(Err(error)) => Err(error.into()),
@@ -323,22 +338,29 @@ impl Daemon {
                 },
                 _ = &mut self.judge_ended => return Err(AppError::Died { what: "the judging thread" }),
                 Some(request) = self.requests.recv() => {
-                    let answer = self.change(&request.change, settings).await;
-                    request.answer(answer);
+                    let change = self.change(&request.change, settings);
+                    match supervision.attend(&board, change, signals.stop()).await {
+                        Some(answer) => request.answer(answer),
+                        None => return Ok(()),
+                    }
                 }
-                _ = trial.tick(), if settings.on_trial() => self.look_at_trial(settings).await,
-                _ = opening.tick(), if !supervision.is_ready() => supervision.handle(&self.board),
-                _ = beat.tick() => supervision.handle(&self.board),
-                _ = housekeeping.tick() => keeper.handle(&self.board, &self.store),
+                _ = trial.tick(), if settings.on_trial() => {
+                    let look = self.look_at_trial(settings);
+                    if supervision.attend(&board, look, signals.stop()).await.is_none() {
+                        return Ok(());
+                    }
+                }
+                _ = opening.tick(), if !supervision.is_ready() => supervision.handle(&board),
+                _ = beat.tick() => supervision.handle(&board),
+                _ = housekeeping.tick() => keeper.handle(&board, &self.store),
             }
         }
     }
 
-    /// Reads the configuration again. One that is not good changes nothing.
-    async fn reload(&mut self, settings: &mut Settings, supervision: &mut Supervision) {
-        supervision.reloading();
-        let refused = match settings.reload() {
-            Ok(changes) => match self.apply(changes).await {
+    /// Reads the configuration again. One that is not good changes nothing, and it says why.
+    async fn reload(&mut self, settings: &mut Settings) -> Option<String> {
+        match settings.reload() {
+            Ok(changes) => match self.apply(changes, settings).await {
                 Ok(()) => None,
                 Err(refused) => {
                     settings.capture_stays();
@@ -352,8 +374,7 @@ impl Daemon {
                 tracing::error!("the configuration is not reloaded, the old one stays in force: {why}");
                 Some(why)
             }
-        };
-        supervision.reloaded(refused, &self.board);
+        }
     }
 
     /// Makes a change that somebody asks for over HTTP or MQTT.
@@ -364,20 +385,26 @@ impl Daemon {
     ) -> Result<SettingsAnswer, SettingsRefused> {
         let mut plan = settings.plan(change)?;
         let planned = std::mem::take(&mut plan.changes);
-        if change.dry_run || !settings.is_new(&plan) {
+        if !settings.is_new(&plan) {
+            // Files may have changed since they were read, but nobody asked to read them again.
+            return Ok(settings.answer(Vec::new(), false));
+        }
+        if change.dry_run {
             return Ok(settings.answer(planned, plan.moves_capture));
         }
         let on_trial = plan.moves_capture;
         let changes = settings.carry_out(plan, &planned, change.author).await?;
-        match self.apply(changes).await {
+        match self.apply(changes, settings).await {
             Ok(()) => {}
-            // It may still open.
-            Err(CommandRefused::NoAnswer(_)) if on_trial => {}
             Err(refused) if on_trial => {
-                let why = refused.to_string();
-                let back = Changes { capture: None, ..settings.roll_back(&why).await };
-                if let Err(error) = self.apply(back).await {
-                    tracing::error!("{error}");
+                let mut back = settings.roll_back(&refused.to_string()).await;
+                // What was refused was not opened. What has no answer may still be, so the old one is asked for.
+                if !matches!(refused, CommandRefused::NoAnswer(_)) {
+                    back.capture = None;
+                }
+                if let Err(error) = self.apply(back, settings).await {
+                    settings.capture_stays();
+                    tracing::error!("the capture cannot be opened as before: {error}");
                 }
                 return Err(match refused {
                     CommandRefused::Impossible(why) => SettingsRefused::TakenBack(why),
@@ -397,7 +424,7 @@ impl Daemon {
     async fn look_at_trial(&mut self, settings: &mut Settings) {
         let Some(why) = settings.look(&self.board).await else { return };
         let back = settings.roll_back(&why).await;
-        if let Err(refused) = self.apply(back).await {
+        if let Err(refused) = self.apply(back, settings).await {
             settings.capture_stays();
             tracing::error!("the capture cannot be opened as before: {refused}");
         }
@@ -407,14 +434,23 @@ impl Daemon {
     ///
     /// # Errors
     /// When the capture does not take its own: it goes on as before, and all others have changed.
-    async fn apply(&mut self, changes: Changes) -> Result<(), CommandRefused> {
+    async fn apply(&mut self, changes: Changes, settings: &mut Settings) -> Result<(), CommandRefused> {
         if let Some(hosts) = &changes.allowed_hosts {
             self.http.allow_hosts(hosts);
         }
         if let Some(tuning) = changes.tuning {
-            let told = self.ask(move |commands| commands.retune(tuning)).await;
-            if let Err(refused) = told {
-                tracing::error!("the judge did not yet take the new thresholds: {refused}");
+            match self.ask(move |commands| commands.retune(tuning)).await {
+                Ok(()) => {}
+                Err(refused @ CommandRefused::NoAnswer(_)) => {
+                    tracing::warn!(
+                        "the judge takes its new settings once it has done what it does: {refused}"
+                    );
+                }
+                Err(refused) => {
+                    settings.tuning_stays();
+                    let again = "the next change or reload tells it again";
+                    tracing::error!("the judge did not take its new settings; {again}: {refused}");
+                }
             }
         }
         if let Some(settings) = changes.mqtt {
@@ -455,8 +491,8 @@ impl Daemon {
     /// Ends the MQTT task where there is one; whether it ended in time. It is not there afterwards.
     async fn stop_mqtt(&mut self) -> bool {
         self.stop_mqtt.send_replace(true);
-        let Some(mut mqtt) = self.mqtt.take() else { return true };
-        match timeout(deadline::MQTT.to_std(), &mut mqtt).await {
+        let Some(mqtt) = &mut self.mqtt else { return true };
+        let ended = match timeout(deadline::MQTT.to_std(), &mut *mqtt).await {
             Ok(Ok(())) => true,
             Ok(Err(_)) => {
                 tracing::error!("the MQTT task ended by itself");
@@ -466,7 +502,9 @@ impl Daemon {
                 mqtt.abort();
                 false
             }
-        }
+        };
+        self.mqtt = None;
+        ended
     }
 
     /// Capture first, so that nothing new comes; then what waits is judged and stored; then it is told. Each stage has

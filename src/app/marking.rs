@@ -25,9 +25,8 @@ impl JudgeLoop {
             }
             Marking::FalsePositive(_) => {
                 let alert = Alert::try_from(&record).map_err(|error| failed(&error))?;
+                self.expect(&alert, mark)?;
                 tracing::info!("marked as a false positive: {}", alert.title);
-                self.judge.expect(&alert);
-                self.settle_expected(id, mark)?;
             }
             Marking::NotFalse => {
                 self.judge.forget_expected(id);
@@ -67,6 +66,22 @@ impl JudgeLoop {
         mark.apply(marking, severity, clock::now());
         mark.model.clone_from(&record.model);
         Ok(mark)
+    }
+
+    /// Expects the like of an alert. What cannot be kept does not hold either, or findings would be muted of which
+    /// nobody sees why.
+    fn expect(&mut self, alert: &Alert, mark: Mark) -> Result<(), CommandRefused> {
+        let is_new = !self.judge.expected().rules().iter().any(|rule| rule.alert == alert.id);
+        self.judge.expect(alert);
+        let kept = self.settle_expected(alert.id, mark);
+        if kept.is_err() && is_new {
+            self.judge.forget_expected(alert.id);
+            // The rules wait for the medium; those before take their place.
+            if let Err(error) = self.store.save_expected(self.judge.expected().rules()) {
+                tracing::error!("{}", one_line(&error));
+            }
+        }
+        kept
     }
 
     /// Keeps what is expected, and the mark that it comes from. What the judge tells of it goes to the store before, so
@@ -158,6 +173,7 @@ mod tests {
         let id = raise(&mut judging, 1, 0.8);
         let nothing = AlertId::new(Timestamp::EPOCH, 7);
         assert_eq!(judging.mark(nothing, &Marking::FalsePositive(None)), Err(CommandRefused::NoSuchAlert));
+        let alert = Alert::try_from(&judging.kept(id).unwrap()).unwrap();
         judging.store.close(Span::from_secs(60)).unwrap();
         let refused = judging.mark(id, &Marking::Acknowledge(None)).unwrap_err();
         assert_eq!(
@@ -165,5 +181,8 @@ mod tests {
             CommandRefused::Failed("cannot read the alert archive: the store is closed".to_owned())
         );
         assert_eq!(judging.judge.unacknowledged().count(), 1);
+        let refused = judging.expect(&alert, Mark::default()).unwrap_err();
+        assert!(matches!(refused, CommandRefused::Failed(_)));
+        assert_eq!(judging.judge.expected().rules(), [], "nothing is muted");
     }
 }

@@ -32,8 +32,9 @@ struct Live {
     log: LogLevel,
     mqtt: Option<mqtt::Config>,
     allowed_hosts: Vec<String>,
-    tuning: Tuning,
-    /// None where the generated network is played.
+    /// None where the judge did not take it.
+    tuning: Option<Tuning>,
+    /// None where the generated network is played, or the capture was not opened with it.
     capture: Option<capture::Config>,
 }
 
@@ -65,7 +66,7 @@ impl Live {
             log: config.log,
             mqtt: config.mqtt,
             allowed_hosts: config.http.allowed_hosts,
-            tuning: Tuning { model: config.judge.model, learning: config.judge.baseline.duration },
+            tuning: Some(Tuning { model: config.judge.model, learning: config.judge.baseline.duration }),
             capture: (!demo).then_some(config.capture),
         }
     }
@@ -131,7 +132,7 @@ impl Reloader {
         let changes = Changes {
             mqtt: (live.mqtt != old.mqtt).then(|| live.mqtt.clone()),
             allowed_hosts: (live.allowed_hosts != old.allowed_hosts).then(|| live.allowed_hosts.clone()),
-            tuning: (live.tuning != old.tuning).then(|| live.tuning.clone()),
+            tuning: live.tuning.clone().filter(|new| old.tuning.as_ref() != Some(new)),
             capture: live.capture.clone().filter(|new| old.capture.as_ref() != Some(new)),
         };
         self.tell(&before, &changes);
@@ -141,6 +142,11 @@ impl Reloader {
     /// The capture could not be opened with what is in force: it is tried again at the next reload.
     pub(super) fn capture_stays(&mut self) {
         self.live.capture = None;
+    }
+
+    /// The judge could not be told what is in force: it is told again at the next reload.
+    pub(super) fn tuning_stays(&mut self) {
+        self.live.tuning = None;
     }
 
     fn tell(&self, before: &Config, changes: &Changes) {
@@ -238,6 +244,17 @@ mod tests {
         reloader.capture_stays();
         assert!(!reloader.moves_capture(&other()), "that was asked for before");
         assert!(reloader.adopt(other()).capture.is_some());
+    }
+
+    #[test]
+    fn a_judge_that_could_not_be_told_is_told_again() {
+        let (_, mut reloader) = reloader(&[], false);
+        let other = || config(&[("detection.alert_threshold", "0.6")]).unwrap();
+        let tuning = reloader.adopt(other()).tuning;
+        assert!(tuning.is_some() && reloader.adopt(other()).tuning.is_none());
+        reloader.tuning_stays();
+        assert_eq!(reloader.adopt(other()).tuning, tuning);
+        assert!(reloader.adopt(other()).tuning.is_none());
     }
 
     #[test]

@@ -240,6 +240,11 @@ impl Settings {
         self.reloader.capture_stays();
     }
 
+    /// The judge goes on with the settings before the latest.
+    pub(super) fn tuning_stays(&mut self) {
+        self.reloader.tuning_stays();
+    }
+
     /// The answer to a change.
     pub(super) fn answer(&self, changes: Vec<PlannedChange>, on_trial: bool) -> SettingsAnswer {
         SettingsAnswer { view: self.view(), changes, on_trial }

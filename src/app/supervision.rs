@@ -1,7 +1,10 @@
 //! What the service manager hears of a running daemon: that it runs, in one line how it is, and that the data plane
 //! makes progress. The main thread being alive is no progress.
 
+use std::pin::pin;
 use std::sync::Arc;
+
+use tokio::time::sleep;
 
 use crate::control::{BaselinePhase, BaselineStatus, Board, CaptureState, JudgeStatus, MeterStatus};
 use crate::sys::ServiceManager;
@@ -64,6 +67,24 @@ impl Supervision {
         self.feed(meter, judge);
     }
 
+    /// Lets work go on that may take many seconds, and looks at the board meanwhile. None where a stop comes before it
+    /// is done: then it is given up.
+    pub(super) async fn attend<T>(
+        &mut self,
+        board: &Board,
+        work: impl Future<Output = T>,
+        stop: impl Future<Output = ()>,
+    ) -> Option<T> {
+        let (mut work, mut stop) = (pin!(work), pin!(stop));
+        loop {
+            tokio::select! {
+                () = &mut stop => return None,
+                done = &mut work => return Some(done),
+                () = sleep(self.beat().to_std()) => self.handle(board),
+            }
+        }
+    }
+
     fn feed(&mut self, meter: Arc<MeterStatus>, judge: Arc<JudgeStatus>) {
         let Some(food) = self.food() else { return };
         let progress =
@@ -117,6 +138,7 @@ fn baseline(status: &BaselineStatus) -> String {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
+    use std::future::pending;
     use std::os::unix::net::UnixDatagram;
 
     use super::*;
@@ -229,5 +251,28 @@ mod tests {
         assert_eq!(heard(&socket), ["READY=1".to_owned(), format!("{status}; not reloaded: no")]);
         supervision.reloaded(None, &board);
         assert_eq!(heard(&socket), ["READY=1", status]);
+    }
+
+    #[test]
+    fn long_work_starves_nobody_and_gives_way_to_a_stop() {
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, mut supervision) = supervised(&folder);
+        let board = Board::default();
+        let until_fed = async {
+            let waited = Stopwatch::start();
+            while !heard(&socket).contains(&"WATCHDOG=1".to_owned()) {
+                assert!(waited.elapsed() < Span::from_secs(60), "not fed for a minute");
+                publish_meter(&board, CaptureState::Running);
+                publish_judge(&board);
+                tokio::task::yield_now().await;
+            }
+            "done"
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            assert_eq!(supervision.attend(&board, until_fed, pending()).await, Some("done"));
+            let endless = pending::<()>();
+            assert_eq!(supervision.attend(&board, endless, async {}).await, None);
+        });
     }
 }

@@ -38,6 +38,11 @@ impl Trial {
         self.look_after(board, self.begun.elapsed())
     }
 
+    fn was_waiting(&self) -> bool {
+        let before = self.before.as_ref().map(|before| &before.capture.state);
+        matches!(before, Some(CaptureState::Waiting(_)))
+    }
+
     fn look_after(&self, board: &Board, elapsed: Span) -> Standing {
         let fresh = board
             .meter
@@ -46,6 +51,10 @@ impl Trial {
         let why = match fresh.map(|status| status.capture.state.clone()) {
             None => "it said nothing".to_owned(),
             Some(CaptureState::Ended) => return Standing::Failed("the capture has ended".to_owned()),
+            // One that had been stopped before the trial passes: that it opens was seen.
+            Some(CaptureState::Stopped) if self.was_waiting() => {
+                return Standing::Failed("the capture was stopped before it was back".to_owned());
+            }
             Some(CaptureState::Waiting(why)) => why,
             Some(_) => return Standing::Passed,
         };
@@ -97,5 +106,18 @@ mod tests {
         assert_eq!(trial.look_after(&board, soon), Standing::Passed);
         publish(&board, CaptureState::Ended);
         assert!(matches!(trial.look_after(&board, soon), Standing::Failed(_)));
+    }
+
+    #[test]
+    fn a_capture_that_is_stopped_while_it_is_waited_for_has_not_come_back() {
+        let board = Board::default();
+        publish(&board, CaptureState::Waiting("interface tap9 is down".to_owned()));
+        let waiting = Trial::begin(&board);
+        publish(&board, CaptureState::Stopped);
+        let stopped = Trial::begin(&board);
+        publish(&board, CaptureState::Stopped);
+        let why = "the capture was stopped before it was back".to_owned();
+        assert_eq!(waiting.look_after(&board, Span::ZERO), Standing::Failed(why));
+        assert_eq!(stopped.look_after(&board, Span::ZERO), Standing::Passed);
     }
 }

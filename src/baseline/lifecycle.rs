@@ -162,7 +162,8 @@ impl Baseline {
         })
     }
 
-    /// The clock of the capture jumped to `now`, or nothing was captured until then: that teaches nothing, and what began before it is not whole.
+    /// The clock of the capture jumped to `now`, or nothing was captured until then: that teaches nothing, and what
+    /// began before it is not whole.
     pub fn handle_step(&mut self, now: Timestamp) {
         self.latest = Some(now);
         self.watched_since = Some(now);

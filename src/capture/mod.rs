@@ -1,7 +1,8 @@
 //! Where frames come from: [`Source`], live or from files. What a frame means is `packet`'s.
 //!
 //! [`Tap`] is a live capture that survives the loss of its interface, [`Live`] one opening of an interface, [`Files`]
-//! a row of capture files. [`Recent`] holds what was seen last, and [`Filter`] picks from it. All of it only listens: no frame is ever sent.
+//! a row of capture files. [`Recent`] holds what was seen last, and [`Filter`] picks from it. All of it only listens: no
+//! frame is ever sent.
 
 mod error;
 mod file;

@@ -1,6 +1,5 @@
 //! A live capture that outlives its interface: it waits for a lost one and opens it again. It can be stopped, and given
-//! other settings. How an interface is opened
-//! and what a loss looks like is `live`'s.
+//! other settings. How an interface is opened and what a loss looks like is `live`'s.
 
 use std::thread;
 

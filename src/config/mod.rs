@@ -1,8 +1,8 @@
 //! The configuration: a TOML file, `conf.d` beside it, the environment and the command line, put together by the
 //! `config` crate, checked once, and handed out as each component's own settings.
 //!
-//! Later layers win: defaults, the file, `conf.d/*.toml` by name, what was set remotely, `TAPGUARD_SECTION__KEY`, flags. An unknown key or
-//! a value out of range is refused with its place; nothing is guessed.
+//! Later layers win: defaults, the file, `conf.d/*.toml` by name, what was set remotely, `TAPGUARD_SECTION__KEY`, flags.
+//! An unknown key or a value out of range is refused with its place; nothing is guessed.
 
 mod check;
 mod error;

@@ -149,6 +149,8 @@ pub struct Commands {
 impl CommandQueue {
     /// The time that an asker waits for an answer.
     pub const PATIENCE: Span = Span::from_secs(5);
+    /// The time that who asks for another capture waits: opening may look up the host names of a filter.
+    pub const OPENING: Span = Span::from_secs(30);
 
     /// Queues for eight commands each, which is more than people type; a ninth is refused as
     /// [`CommandRefused::Busy`].
@@ -228,9 +230,13 @@ impl CommandQueue {
     /// Goes on capturing with other settings.
     ///
     /// # Errors
-    /// As for [`Self::start_baseline`], and when they do not open: then the old ones stay in use.
+    /// As for [`Self::start_baseline`] but after [`Self::OPENING`], and when they do not open: then the old ones stay in
+    /// use.
     pub fn reopen_capture(&self, config: capture::Config) -> Result<(), CommandRefused> {
-        ask(&self.capture, |reply| CaptureCommand::Reopen { config: Box::new(config), reply })
+        ask_within(Self::OPENING, &self.capture, |reply| CaptureCommand::Reopen {
+            config: Box::new(config),
+            reply,
+        })
     }
 
     /// A copy of the newest packets that are still held, at most `most`, and none older than `since`.
@@ -243,13 +249,20 @@ impl CommandQueue {
 }
 
 fn ask<C, T>(queue: &SyncSender<C>, command: impl FnOnce(Reply<T>) -> C) -> Result<T, CommandRefused> {
+    ask_within(CommandQueue::PATIENCE, queue, command)
+}
+
+fn ask_within<C, T>(
+    patience: Span,
+    queue: &SyncSender<C>,
+    command: impl FnOnce(Reply<T>) -> C,
+) -> Result<T, CommandRefused> {
     // 1: one answer, and the answering side never waits.
     let (sender, receiver) = sync_channel(1);
     queue.try_send(command(Reply(sender))).map_err(|refused| match refused {
         TrySendError::Full(_) => CommandRefused::Busy,
         TrySendError::Disconnected(_) => CommandRefused::Stopping,
     })?;
-    let patience = CommandQueue::PATIENCE;
     receiver.recv_timeout(patience.to_std()).unwrap_or_else(|error| {
         Err(match error {
             RecvTimeoutError::Timeout => CommandRefused::NoAnswer(patience),

@@ -207,9 +207,9 @@ impl Judge {
             Observation::Window(seen) => self.handle_window(&seen),
             Observation::Evidence(evidence) => self.find(evidence, Provenance::default()),
             Observation::Time(now) => self.handle_time(now),
-            Observation::Unwatched(now) => self.baseline.handle_step(now),
+            Observation::Unwatched(now) => self.handle_gap(now),
             Observation::Step(now) => {
-                self.baseline.handle_step(now);
+                self.handle_gap(now);
                 self.incidents.handle_step(now);
                 self.now = Some(now);
                 self.saved = now;
@@ -423,6 +423,12 @@ impl Judge {
         }
     }
 
+    /// Nobody saw what passed up to now.
+    fn handle_gap(&mut self, now: Timestamp) {
+        self.baseline.handle_step(now);
+        self.performance.handle_gap(now);
+    }
+
     fn handle_time(&mut self, now: Timestamp) {
         self.now = Some(now);
         if self.model.is_ok() {
@@ -551,6 +557,9 @@ fn count(n: usize) -> f64 {
 mod tests {
     use super::*;
     use crate::behaviour::Party;
+    use crate::feature::{COUNT, DeviceWindow, FeatureVector};
+    use crate::flow::DeviceId;
+    use crate::packet::Mac;
 
     #[test]
     fn time_without_capture_teaches_nothing() {
@@ -564,6 +573,42 @@ mod tests {
         }
         judge.handle(Observation::Time(at(605)));
         assert_eq!((judge.baseline().learned(), judge.now()), (Span::from_secs(15), Some(at(605))));
+    }
+
+    #[test]
+    fn time_without_capture_is_not_counted_as_watched_by_the_model() {
+        let at = |seconds: u32| Timestamp::from_parts(1_700_000_040 + i64::from(seconds), 0);
+        let mut judge = Judge::new(JudgeConfig::default());
+        judge.start_baseline(at(0), Some(Span::from_secs(3_600)));
+        for minute in 0..60_u16 {
+            for n in 0..4_u8 {
+                let mut values = [1.0; COUNT];
+                values[0] = f32::from(minute % 7 + u16::from(n));
+                let start = at(60 * u32::from(minute));
+                let window = DeviceWindow {
+                    device: DeviceId { slot: u32::from(n), generation: 0 },
+                    start,
+                    end: start + Span::from_secs(60),
+                    vector: FeatureVector::new(values),
+                    packets: 9,
+                    bytes: 900,
+                };
+                let key = DeviceKey::Mac(Mac([2, 0, 0, 0, 0, n]));
+                judge.handle(Observation::Window(WindowSeen { key, party: Party::default(), window }));
+            }
+            judge.handle(Observation::Time(at(60 * (u32::from(minute) + 1))));
+        }
+        assert!(judge.model().is_ok());
+        judge.handle(Observation::Time(at(3_601)));
+        judge.handle(Observation::Time(at(3_611)));
+        for second in 3_612..=3_700 {
+            judge.handle(Observation::Unwatched(at(second)));
+            judge.handle(Observation::Time(at(second)));
+        }
+        judge.handle(Observation::Time(at(3_705)));
+        judge.handle(Observation::Step(at(4_000)));
+        judge.handle(Observation::Time(at(4_002)));
+        assert_eq!(judge.performance().watched, Span::from_secs(10 + 5 + 2));
     }
 
     #[test]

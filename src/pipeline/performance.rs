@@ -39,6 +39,11 @@ impl Performance {
         self.latest = Some(now);
     }
 
+    /// What passed up to now was not watched.
+    pub(super) const fn handle_gap(&mut self, now: Timestamp) {
+        self.latest = Some(now);
+    }
+
     /// Counts a judged window.
     pub(super) fn handle_verdict(&mut self, verdict: &Verdict) {
         self.judged = self.judged.saturating_add(1);
@@ -78,6 +83,9 @@ mod tests {
             performance.handle_time(Timestamp::from_parts(seconds, 0));
         }
         assert_eq!(performance.watched, Span::from_secs(60 + 50 + 10));
+        performance.handle_gap(Timestamp::from_parts(900_020, 0));
+        performance.handle_time(Timestamp::from_parts(900_021, 0));
+        assert_eq!(performance.watched, Span::from_secs(60 + 50 + 10 + 1));
         assert_eq!(performance.since, Some(Timestamp::from_parts(100, 0)));
     }
 }
