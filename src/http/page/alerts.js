@@ -143,7 +143,7 @@ export async function askAlerts() {
   await ask(`api/alerts?limit=50${chosen}`, "alerts", (answer) => {
     if (chosen === filter.value) showAlerts(answer);
   });
-  await ask("api/alerts/expected", "alerts", showExpected);
+  await ask("api/alerts/expected", "expected", showExpected);
 }
 
 /* What is expected */

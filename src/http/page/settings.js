@@ -77,6 +77,7 @@ function field(s) {
 }
 // Draws all anew, with the edits kept.
 function draw() {
+  const focused = document.activeElement.id;
   const sections = new Map();
   for (const s of known.settings) sections.set(s.section, [...(sections.get(s.section) || []), s]);
   const open = new Set([...form.querySelectorAll("details[open]")].map((node) => node.dataset.section));
@@ -86,6 +87,7 @@ function draw() {
     node.open = open.has(name) || settings.some((s) => edits.has(s.key));
     return node;
   }));
+  if (focused.startsWith("set-") && $(focused)) $(focused).focus();
   const last = known.last_change;
   const tell = last && { applied: "in force", pending: "on trial: taken back when the capture is not back within 30 seconds", rolled_back: "taken back" }[last.outcome];
   setText($("settings-last"), [last && `Version ${last.version}: ${tell}${last.reason ? ` (${last.reason})` : ""}.`, known.left_out && `Not in force: ${known.left_out}.`].filter((part) => part).join(" "));
