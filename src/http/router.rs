@@ -4,7 +4,6 @@
 //! packets or settings, needs the admin token. Names are checked for both, so that a web page elsewhere cannot make a
 //! browser ask in its stead.
 
-use std::io::Read;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -13,11 +12,12 @@ use tiny_http::{Method, Request};
 
 use super::assets::Assets;
 use super::export::{Export, Exports, Format};
-use super::head::MAX_BODY;
 use super::health::Health;
+use super::history::History;
 use super::packets::Packets;
 use super::query::{self, BadRequest};
 use super::reply::Reply;
+use super::request::{header, headers, host_name, read_body};
 use super::server::Counters;
 use super::settings::{self, Asked};
 use super::token::Throttle;
@@ -39,6 +39,7 @@ pub(super) struct Router {
     assets: Assets,
     throttle: Throttle,
     health: Health,
+    history: History,
     exports: Exports,
     packets: Packets,
     counters: Arc<Counters>,
@@ -50,6 +51,7 @@ pub(super) struct Router {
 enum Route<'a> {
     Asset,
     Statistics,
+    History,
     Stream,
     Alerts,
     Alert(&'a str),
@@ -76,8 +78,9 @@ enum Route<'a> {
 }
 
 /// The paths that stand as they are. Besides these there are the files of `assets`, and what follows [`ALERT`].
-const FIXED: [(&str, Route<'static>); 23] = [
+const FIXED: [(&str, Route<'static>); 24] = [
     ("/api/statistics", Route::Statistics),
+    ("/api/history", Route::History),
     ("/api/stream", Route::Stream),
     ("/api/alerts", Route::Alerts),
     ("/api/alerts/acknowledge", Route::Acknowledge(None)),
@@ -164,6 +167,7 @@ impl Router {
             assets: Assets::new(),
             throttle: Throttle::default(),
             health: Health::default(),
+            history: History::default(),
             exports: Exports::new(stop),
             packets: Packets::default(),
             counters,
@@ -185,7 +189,9 @@ impl Router {
 
     /// Looks at the board, so that what grows old is noticed even when nobody asks.
     pub(super) fn observe(&self) {
-        self.health.observe(&self.parts.board.status(), self.clock.elapsed());
+        let (status, now) = (self.parts.board.status(), self.clock.elapsed());
+        self.health.observe(&status, now);
+        self.history.observe(&status, now);
     }
 
     /// The reply to a request.
@@ -278,6 +284,7 @@ impl Router {
         }
         Ok(match route {
             Route::Statistics => Reply::json(200, &self.statistics()),
+            Route::History => Reply::json(200, &self.history.answer(clock::now(), self.clock.elapsed())),
             Route::Stream => return stream(request),
             Route::Alert(id) => return self.alert(id),
             Route::Capture => Reply::json(200, &CaptureAnswer::new(&status)),
@@ -554,67 +561,6 @@ fn interfaces() -> Result<Reply, Reply> {
     Ok(Reply::json(200, &InterfacesAnswer::new(found)))
 }
 
-/// The body of a write, which is JSON of one of these types or nothing.
-fn read_body(request: &mut Request, types: &[&str]) -> Result<Vec<u8>, Reply> {
-    let kind =
-        header(request, "Content-Type").split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let length = request.body_length().unwrap_or(0);
-    if length > MAX_BODY {
-        return Err(Reply::problem(413, "a body has at most 64 KiB here"));
-    }
-    if length > 0 && !types.contains(&kind.as_str()) {
-        let detail = format!("send the body as Content-Type: {}", types.join(" or "));
-        return Err(Reply::problem(415, &detail));
-    }
-    let mut body = Vec::with_capacity(length);
-    let most = u64::try_from(MAX_BODY).unwrap_or(u64::MAX);
-    match request.as_reader().take(most).read_to_end(&mut body) {
-        Ok(read) if read == length => Ok(body),
-        _ => Err(Reply::problem(400, "the body did not arrive whole")),
-    }
-}
-
-/// The value of a header; empty where there is none.
-fn header<'a>(request: &'a Request, name: &'static str) -> &'a str {
-    headers(request, name).next().unwrap_or("")
-}
-
-fn headers<'a>(request: &'a Request, name: &'static str) -> impl Iterator<Item = &'a str> {
-    request
-        .headers()
-        .iter()
-        .filter(move |header| header.field.equiv(name))
-        .map(|header| header.value.as_str())
-}
-
-/// A `Host` without its port; an IPv6 address keeps its brackets.
-fn host_name(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty() => name,
-        _ => host,
-    }
-}
-
 fn lowercase(hosts: &[String]) -> Vec<String> {
     hosts.iter().map(|host| host.to_ascii_lowercase()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::host_name;
-
-    #[test]
-    fn a_port_is_no_part_of_the_name() {
-        for (host, name) in [
-            ("tap:8080", "tap"),
-            ("tap", "tap"),
-            ("[::1]:8080", "[::1]"),
-            ("[::1]", "[::1]"),
-            ("127.0.0.1:80", "127.0.0.1"),
-            ("tap:", "tap"),
-            (":80", ":80"),
-        ] {
-            assert_eq!(host_name(host), name);
-        }
-    }
 }

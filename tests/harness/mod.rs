@@ -1,6 +1,7 @@
-//! What the tests share: the daemon as a process, a broker, a small HTTP client, waiting, and network namespaces.
+//! What the tests share: the daemon as a process, a broker, a browser, a small HTTP client, waiting, and network namespaces.
 
 pub(crate) mod broker;
+pub(crate) mod browser;
 pub(crate) mod capture;
 pub(crate) mod daemon;
 pub(crate) mod http;
