@@ -104,7 +104,7 @@ fn it_is_marked_false(browser: &mut Browser, article: &str, token: &str) {
     browser.click("#dialog-yes");
     browser.wait_for_text(article, "the nightly scan");
     browser.wait_for_text("#expected-title", "1 rule");
-    assert!(browser.text("#alerts-said").contains("expected for 30 days"));
+    browser.wait_for_text("#alerts-said", "expected for 30 days");
     assert!(browser.text(article).contains("cleared"));
 }
 
