@@ -52,6 +52,7 @@ pub(super) fn merged(
                     });
                     Ok(())
                 }
+                (None, Some(SettingValue::Empty)) if key::is_section(path) => Ok(()),
                 (None, Some(_)) if key::is_section(path) => {
                     Err(format!("{path} is a section: it takes an object of its keys"))
                 }
@@ -256,6 +257,8 @@ mod tests {
             ("http.listen", word("127.0.0.1:1")),
             ("store.path", word("/tmp/x")),
             ("mqtt", Some(SettingValue::Integer(5))),
+            ("store", Some(SettingValue::Empty)),
+            ("store.quota", Some(SettingValue::Empty)),
             ("mqtt.password", Some(SettingValue::Integer(12_345))),
             ("mqtt.password", word("x")),
         ];
@@ -267,6 +270,7 @@ mod tests {
             "http.listen: http.listen is set by the command line, which wins",
             "store.path: store.path is not set remotely",
             "mqtt: mqtt is a section",
+            "store.quota: store.quota takes 67108864 bytes or more, not an empty object",
             "mqtt.password: mqtt.password takes text, not what is given",
             "mqtt.password: mqtt.password is given twice",
             "tap.name: tap.name takes 1 to 32 letters, digits, _ and -, not \"a b\"",

@@ -208,6 +208,8 @@ pub enum SettingValue {
     Boolean(bool),
     /// Text.
     Text(String),
+    /// An object without fields, which changes nothing of a section.
+    Empty,
     /// Something that no setting takes, in words.
     Other(&'static str),
 }
@@ -220,6 +222,7 @@ impl fmt::Display for SettingValue {
             Self::Boolean(on) => write!(f, "{on}"),
             Self::Text(text) if text.chars().count() > 64 => write!(f, "that text"),
             Self::Text(text) => write!(f, "{text:?}"),
+            Self::Empty => f.write_str("an empty object"),
             Self::Other(words) => f.write_str(words),
         }
     }

@@ -330,6 +330,7 @@ fn flatten(
         let pointer = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
         let path = if path.is_empty() { name } else { format!("{path}.{name}") };
         let value = match value {
+            Value::Object(fields) if fields.is_empty() => Some(SettingValue::Empty),
             Value::Object(fields) => {
                 flatten(fields, (&path, &pointer), wanted, pointers);
                 continue;
@@ -388,6 +389,7 @@ mod tests {
             ),
             ("mqtt.host", None, "/mqtt/host"),
             ("mqtt.port", Some(SettingValue::Integer(1_883)), "/mqtt/port"),
+            ("store", Some(SettingValue::Empty), "/store"),
         ];
         assert_eq!(wanted.len(), expected.len());
         for ((key, value), (expected, expected_value, pointer)) in wanted.iter().zip(expected) {
