@@ -30,7 +30,10 @@ impl Browser {
     pub(crate) fn start() -> Option<Self> {
         let chromium = tool("chromium")?;
         let profile = tempfile::tempdir().unwrap();
-        let child = Command::new(chromium)
+        // One whose test was killed would go on drawing a page that is gone, on all cores.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL"])
+            .arg(chromium)
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
             .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
             .args(["--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-port=0"])
