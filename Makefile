@@ -1,5 +1,5 @@
 # Every target installs what it is missing, on Debian and its kin: as root or with sudo.
-.PHONY: run demo check test test-cross bench deb cross need-rust need-pcap need-test-tools need-home-assistant need-deb-tools
+.PHONY: run demo check test test-cross test-32-bit bench deb cross need-rust need-pcap need-test-tools need-home-assistant need-deb-tools
 
 APT := $(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get
 BIN := target/release/tapguard
@@ -27,6 +27,10 @@ test: need-test-tools need-home-assistant
 	cargo clippy --all-targets -- -D warnings
 	@$(MAKE) --no-print-directory test-cross
 	cargo test
+
+# The unit tests on 32 bits, under emulation; too slow to be a part of `make test`.
+test-32-bit: need-rust
+	packaging/cross.sh --unit-tests armv7-unknown-linux-gnueabihf
 
 # Builds and tests for ARM; 77 says that it cannot be done on this machine, which is no failure.
 test-cross: need-rust
