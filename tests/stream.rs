@@ -30,14 +30,17 @@ fn open(daemon: &Daemon, origin: &str) -> Result<Stream, u16> {
     }
 }
 
-/// The next message; none at the end, for which there is a code where the daemon gave one.
-fn hear(stream: &mut Stream) -> Result<Value, Option<CloseCode>> {
+/// How a stream ended: closed by the daemon, with a code where it gave one, or broken.
+type End = Result<Option<CloseCode>, Error>;
+
+/// The next message, or how the stream ended.
+fn hear(stream: &mut Stream) -> Result<Value, End> {
     loop {
         match stream.read() {
             Ok(Message::Text(text)) => return Ok(serde_json::from_str(&text).unwrap()),
-            Ok(Message::Close(frame)) => return Err(frame.map(|frame| frame.code)),
+            Ok(Message::Close(frame)) => return Err(Ok(frame.map(|frame| frame.code))),
             Ok(_) => {}
-            Err(_) => return Err(None),
+            Err(error) => return Err(Err(error)),
         }
     }
 }
@@ -53,7 +56,10 @@ fn statistics_and_alerts_come_by_themselves_until_the_daemon_says_goodbye() {
     let clock = Stopwatch::start();
     let mut frames = Vec::new();
     let alert = loop {
-        let heard = hear(&mut stream).unwrap();
+        let heard = match hear(&mut stream) {
+            Ok(heard) => heard,
+            Err(end) => panic!("{end:?}, after {frames:?}: {:?}", daemon.stop()),
+        };
         match heard["type"].as_str().unwrap() {
             "statistics" => frames.push(heard["capture"]["frames"].as_u64().unwrap_or(0)),
             "alert" => break heard,
@@ -70,13 +76,15 @@ fn statistics_and_alerts_come_by_themselves_until_the_daemon_says_goodbye() {
 
     let listening = thread::spawn(move || {
         loop {
-            if let Err(code) = hear(&mut stream) {
-                return code;
+            if let Err(end) = hear(&mut stream) {
+                return end;
             }
         }
     });
     let (code, log) = daemon.stop();
-    assert_eq!((code, listening.join().unwrap()), (Some(0), Some(CloseCode::Away)), "{log}");
+    let end = listening.join().unwrap();
+    assert!(matches!(end, Ok(Some(CloseCode::Away))), "{end:?}: {log}");
+    assert_eq!(code, Some(0), "{log}");
     assert!(!log.contains("did not end in time"), "{log}");
 }
 
