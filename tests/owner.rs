@@ -90,7 +90,11 @@ fn an_acknowledged_alert_presses_no_more() {
     let store = folder.path().join("store");
     let daemon = demo(&store);
     let token = daemon.token.clone().unwrap();
-    let scan = daemon.wait_for_alert("port_scan");
+    // It is raised before it is at its worst, and what gets worse is no longer acknowledged.
+    let scan = wait_for("the scan at its worst", || {
+        let worst = |a: &Value| a["kind"] == "port_scan" && a["severity"] == "high";
+        daemon.alerts().into_iter().find(worst)
+    });
     let path = format!("/api/alerts/{}/acknowledge", scan["id"].as_str().unwrap());
     let seen = done(&daemon, &token, &path, r#"{"note":"that was me"}"#);
     assert_eq!(seen["acknowledged_note"], "that was me");
