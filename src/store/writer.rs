@@ -236,8 +236,9 @@ impl Writer {
         }
         self.publish(deleted);
         self.shared.figures(|figures| figures.failing = None);
-        self.shared.inbox.finish(batch);
+        // Before whoever waited for the batch goes on: who listens after that does not hear of it.
         self.tell(batch);
+        self.shared.inbox.finish(batch);
         if self.shared.deliver.load(Ordering::Relaxed) && !batch.alerts.is_empty() {
             let wake = self.shared.wake.lock().unwrap_or_else(PoisonError::into_inner).clone();
             // A caller's panic is reported by the panic hook; it may not end the writer.
