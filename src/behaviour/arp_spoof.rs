@@ -715,6 +715,8 @@ mod tests {
             destination: Mac::BROADCAST,
             vlan: None,
             ether_type: 0x0806,
+            tunnel: None,
+            unknown: None,
             network: Network::Arp(crate::packet::Arp {
                 operation: ArpOperation::Request,
                 sender_mac: station,

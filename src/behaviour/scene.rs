@@ -188,6 +188,8 @@ impl Scene {
             destination,
             vlan: None,
             ether_type: 0,
+            tunnel: None,
+            unknown: None,
             network,
             hint,
             fault: None,

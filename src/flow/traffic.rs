@@ -37,6 +37,8 @@ pub(super) fn frame(millis: u64, macs: (Mac, Mac), network: Network) -> Digest {
         destination: macs.1,
         vlan: None,
         ether_type: 0x0800,
+        tunnel: None,
+        unknown: None,
         network,
         hint: Hint::None,
         fault: None,

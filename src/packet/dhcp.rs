@@ -3,7 +3,8 @@
 
 use smoltcp::wire::{ArpHardware, DhcpMessageType, DhcpOpCode, DhcpPacket};
 
-use super::digest::{Dhcp, DhcpMessage, FaultReason, Mac};
+use super::digest::{FaultReason, Mac};
+use super::hint::{Dhcp, DhcpMessage};
 use super::window::Window;
 use crate::bounded::Text;
 

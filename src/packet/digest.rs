@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::bounded::Text;
+use super::hint::Hint;
 use crate::time::Timestamp;
 
 /// A frame as the capture gives it; borrowed until `dissect` returns.
@@ -26,6 +26,94 @@ pub enum Link {
     Ethernet,
     /// Any other: its frames are counted as faults of the link layer.
     Unknown(u16),
+}
+
+/// What a packet was wrapped in, when it was: the digest's addresses, transport and hint are of the innermost packet
+/// that could be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// The outermost encapsulation.
+    pub kind: Encapsulation,
+    /// Encapsulations that were opened, one inside the other.
+    pub depth: u8,
+    /// Outermost IP source and destination; none for those that lie on the link itself (MPLS, PPPoE).
+    pub ends: Option<(IpAddr, IpAddr)>,
+    /// Whether the innermost packet has a link header of its own: the digest's stations and tag are then those of the
+    /// wrapped frame. Otherwise they are the ends of this link, and the IP addresses are not theirs.
+    pub bridged: bool,
+}
+
+/// A way to carry packets in packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Encapsulation {
+    /// RFC 3032.
+    Mpls,
+    /// RFC 2516.
+    Pppoe,
+    /// RFC 2784, 2890; also of Ethernet (NVGRE, RFC 7637), and PPTP's version 1 (RFC 2637).
+    Gre,
+    /// ERSPAN type I, II or III (draft-foschiano-erspan-03): a mirror port's own transport.
+    Erspan,
+    /// RFC 7348.
+    Vxlan,
+    /// RFC 8926.
+    Geneve,
+    /// TaZmen Sniffer Protocol: a mirror port's own transport.
+    Tzsp,
+    /// 3GPP TS 29.281.
+    GtpU,
+    /// RFC 2003, 2473, 4213: an IP packet straight in another.
+    IpInIp,
+    /// RFC 4380.
+    Teredo,
+}
+
+impl Encapsulation {
+    /// All of them, in order.
+    pub const ALL: [Self; 10] = [
+        Self::Mpls,
+        Self::Pppoe,
+        Self::Gre,
+        Self::Erspan,
+        Self::Vxlan,
+        Self::Geneve,
+        Self::Tzsp,
+        Self::GtpU,
+        Self::IpInIp,
+        Self::Teredo,
+    ];
+
+    /// The word for metrics and the page.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Mpls => "mpls",
+            Self::Pppoe => "pppoe",
+            Self::Gre => "gre",
+            Self::Erspan => "erspan",
+            Self::Vxlan => "vxlan",
+            Self::Geneve => "geneve",
+            Self::Tzsp => "tzsp",
+            Self::GtpU => "gtp_u",
+            Self::IpInIp => "ip_in_ip",
+            Self::Teredo => "teredo",
+        }
+    }
+}
+
+/// A type number at which reading ended because nothing here knows it. No fault: the sender may well be right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UnknownType {
+    /// LINKTYPE of the capture.
+    Link(u16),
+    /// EtherType (also of GRE and others that use its numbers), above 1500.
+    Ether(u16),
+    /// IEEE 802.2 destination service access point.
+    Llc(u8),
+    /// PPP protocol.
+    Ppp(u16),
+    /// IP protocol.
+    Ip(u8),
 }
 
 /// An Ethernet address.
@@ -97,6 +185,10 @@ pub struct Digest {
     pub vlan: Option<u16>,
     /// EtherType after all tags; 0 when unknown, a value up to 1500 is an 802.3 length.
     pub ether_type: u16,
+    /// What the packet came wrapped in; none for most.
+    pub tunnel: Option<Tunnel>,
+    /// The type that nothing here reads, where one ended the reading.
+    pub unknown: Option<UnknownType>,
     /// What the frame carries.
     pub network: Network,
     /// What the payload says, where it is one of the protocols that are read.
@@ -235,71 +327,6 @@ pub struct Udp {
     pub destination_port: u16,
     /// Payload bytes by the UDP length.
     pub payload: u32,
-}
-
-/// An application message that devices and features need.
-#[derive(Clone, Copy, Debug)]
-pub enum Hint {
-    /// Nothing that is read here.
-    None,
-    /// DNS over port 53 or mDNS over port 5353.
-    Dns(Dns),
-    /// DHCPv4.
-    Dhcp(Dhcp),
-}
-
-/// A DNS name in text, without the final dot.
-pub type DnsName = Text<253>;
-
-/// A DNS message, of which the first question and the address answers matter here.
-#[derive(Clone, Copy, Debug)]
-pub struct Dns {
-    /// Over port 5353.
-    pub multicast: bool,
-    /// QR bit.
-    pub response: bool,
-    /// RCODE: 0 no error, 2 server failure, 3 no such name.
-    pub rcode: u8,
-    /// Questions by the header.
-    pub questions: u16,
-    /// Answers by the header.
-    pub answers: u16,
-    /// First question's name; in an mDNS announcement the name of its first A or AAAA record.
-    pub name: DnsName,
-    /// First question's type; 0 when there is none.
-    pub query_type: u16,
-    /// mDNS: the address of the first A or AAAA record, which is the announcer's own.
-    pub address: Option<IpAddr>,
-}
-
-/// A DHCPv4 message.
-#[derive(Clone, Copy, Debug)]
-pub struct Dhcp {
-    /// Option 53.
-    pub message: DhcpMessage,
-    /// Client hardware address.
-    pub client: Mac,
-    /// Address the client has or is given ("yiaddr", else "ciaddr"), when not 0.0.0.0.
-    pub address: Option<Ipv4Addr>,
-    /// Option 12.
-    pub host_name: Text<63>,
-    /// Option 60.
-    pub vendor_class: Text<63>,
-}
-
-/// DHCP option 53.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DhcpMessage {
-    /// 1.
-    Discover,
-    /// 2.
-    Offer,
-    /// 3.
-    Request,
-    /// 5.
-    Ack,
-    /// Any other, by number; 0 when the option is absent (BOOTP).
-    Unknown(u8),
 }
 
 /// An ICMP or ICMPv6 message.

@@ -5,12 +5,48 @@
 
 use etherparse::{EtherType, Ethernet2Header, Ethernet2HeaderSlice, SingleVlanHeader, SingleVlanHeaderSlice};
 
-use super::digest::{Digest, Fault, FaultReason, Frame, Hint, Layer, Link, Mac, Network};
+use super::digest::{Digest, Fault, FaultReason, Frame, Layer, Link, Mac, Network};
+use super::hint::Hint;
 use super::window::Window;
 use super::{arp, ip};
 
 /// More tags than two are seen with provider bridges behind provider bridges; more than these are no honest frame.
 const MAX_TAGS: usize = 4;
+
+/// How much of a packet is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// All that is known.
+    #[default]
+    Full,
+    /// Application hints of DNS and DHCP only, for times of load.
+    Essential,
+}
+
+/// Reads frames. It remembers only what lies in several of them.
+#[derive(Debug)]
+pub struct Dissector {
+    depth: Depth,
+}
+
+impl Dissector {
+    /// Nothing seen yet. `hash_seed` is the key of its tables.
+    #[must_use]
+    pub fn new(_hash_seed: u64) -> Self {
+        Self { depth: Depth::Full }
+    }
+
+    /// From now on.
+    pub const fn set_depth(&mut self, depth: Depth) {
+        self.depth = depth;
+    }
+
+    /// Reads one frame, as `dissect` does.
+    #[must_use]
+    pub fn dissect(&mut self, frame: &Frame<'_>) -> Digest {
+        dissect(frame)
+    }
+}
 
 /// Reads one frame. Any bytes give a digest: work is bounded by the length of the headers, nothing is allocated, and
 /// what could not be read is named in [`Digest::fault`].
@@ -29,6 +65,8 @@ pub fn dissect(frame: &Frame<'_>) -> Digest {
         destination: Mac::default(),
         vlan: None,
         ether_type: 0,
+        tunnel: None,
+        unknown: None,
         network: Network::Other,
         hint: Hint::None,
         fault: None,

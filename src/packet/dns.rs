@@ -8,7 +8,8 @@ use std::net::IpAddr;
 
 use smoltcp::wire::{DnsFlags, DnsPacket, DnsQueryType};
 
-use super::digest::{Dns, DnsName, FaultReason};
+use super::digest::FaultReason;
+use super::hint::{Dns, DnsName};
 use super::window::Window;
 
 const HEADER: usize = 12;

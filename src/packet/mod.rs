@@ -8,6 +8,7 @@ mod dhcp;
 mod digest;
 mod dissect;
 mod dns;
+mod hint;
 mod icmp;
 mod ip;
 #[cfg(test)]
@@ -16,7 +17,11 @@ mod transport;
 mod window;
 
 pub use digest::{
-    Arp, ArpOperation, Dhcp, DhcpMessage, Digest, Dns, DnsName, Fault, FaultReason, Frame, Hint, Icmp,
-    IcmpKind, Ip, Layer, Link, Mac, Network, Tcp, TcpFlags, Transport, Udp,
+    Arp, ArpOperation, BadMac, Digest, Encapsulation, Fault, FaultReason, Frame, Icmp, IcmpKind, Ip, Layer,
+    Link, Mac, Network, Tcp, TcpFlags, Transport, Tunnel, Udp, UnknownType,
 };
-pub use dissect::dissect;
+pub use dissect::{Depth, Dissector, dissect};
+pub use hint::{
+    Application, ClientHello, Dhcp, DhcpMessage, Direction, Dns, DnsName, Effect, Hint, Http, Mqtt, NetBios,
+    NetBiosMessage, Ntp, Operation, PlantProtocol, Ssdp, SsdpMessage, Ssh,
+};

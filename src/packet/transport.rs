@@ -3,7 +3,8 @@
 
 use etherparse::{IpNumber, TcpHeader, UdpHeader, UdpHeaderSlice};
 
-use super::digest::{Digest, FaultReason, Hint, Layer, Tcp, TcpFlags, Transport, Udp};
+use super::digest::{Digest, FaultReason, Layer, Tcp, TcpFlags, Transport, Udp};
+use super::hint::Hint;
 use super::ip::{Carried, Part};
 use super::window::Window;
 use super::{dhcp, dns, icmp};

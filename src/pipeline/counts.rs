@@ -1,10 +1,9 @@
 //! Counters of the meter: packets by protocol, faults by reason, rates. Plain integers, owned by one thread.
 
-use crate::packet::{Digest, FaultReason, Hint, Layer, Network, Transport};
+use crate::packet::{Application, Digest, FaultReason, Layer, Network, Transport};
 use crate::time::{Span, Timestamp};
 
-const PROTOCOLS: [&str; 11] =
-    ["arp", "ipv4", "ipv6", "other", "tcp", "udp", "icmp", "fragment", "other_ip", "dns", "dhcp"];
+const PROTOCOLS: [&str; 9] = ["arp", "ipv4", "ipv6", "other", "tcp", "udp", "icmp", "fragment", "other_ip"];
 
 /// Totals since start.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +11,7 @@ pub struct Counts {
     packets: u64,
     bytes: u64,
     protocols: [u64; PROTOCOLS.len()],
+    applications: [u64; Application::ALL.len()],
     faults: [[u64; FaultReason::ALL.len()]; Layer::ALL.len()],
 }
 
@@ -39,10 +39,8 @@ impl Counts {
                 });
             }
         }
-        match digest.hint {
-            Hint::None => {}
-            Hint::Dns(_) => bump(9),
-            Hint::Dhcp(_) => bump(10),
+        if let Some(n) = self.applications.get_mut(digest.hint.application().index()) {
+            *n += 1;
         }
         if let Some(fault) = digest.fault
             && let Some(n) =
@@ -67,7 +65,11 @@ impl Counts {
     /// Packets by what they carry, zero ones included. A packet counts once as a network protocol, once as a
     /// transport, and once as an application message.
     pub fn protocols(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        PROTOCOLS.into_iter().zip(self.protocols)
+        let applications = Application::ALL.into_iter().zip(self.applications);
+        PROTOCOLS
+            .into_iter()
+            .zip(self.protocols)
+            .chain(applications.filter(|(a, _)| *a != Application::Unknown).map(|(a, n)| (a.word(), n)))
     }
 
     /// Faults by layer and reason, those that occurred.

@@ -7,7 +7,7 @@ use super::{Counts, Observation, Rates, Sighting, WindowSeen};
 use crate::behaviour::{self, Behaviours, Identity, Party};
 use crate::feature::{self, External, Windows};
 use crate::flow::{self, Device, DeviceEvent, Devices, FlowTable};
-use crate::packet::{Digest, Frame, Network, dissect};
+use crate::packet::{Digest, Dissector, Frame, Network};
 use crate::time::{Span, Timestamp};
 
 /// Settings of the meter's parts.
@@ -38,6 +38,7 @@ impl Default for MeterConfig {
 /// The first half of the data plane.
 #[derive(Debug)]
 pub struct Meter {
+    dissector: Dissector,
     devices: Devices,
     flows: FlowTable,
     windows: Windows,
@@ -65,6 +66,7 @@ impl Meter {
     #[must_use]
     pub fn new(config: &MeterConfig) -> Self {
         Self {
+            dissector: Dissector::new(config.flow.hash_seed),
             devices: Devices::new(&config.flow),
             flows: FlowTable::new(&config.flow),
             windows: Windows::new(&config.feature, config.flow.device_capacity),
@@ -84,7 +86,7 @@ impl Meter {
     /// Takes one frame in.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
         self.blind = false;
-        let mut digest = dissect(frame);
+        let mut digest = self.dissector.dissect(frame);
         digest.time = self.advance(digest.time);
         self.counts.handle(&digest);
         let parties = self.devices.handle(&digest);

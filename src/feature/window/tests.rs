@@ -34,6 +34,8 @@ fn packet(millis: i64, wire_len: u32, to: u8, transport: Transport) -> Digest {
         destination: Mac([2, 0, 0, 0, 0, to]),
         vlan: None,
         ether_type: 0x0800,
+        tunnel: None,
+        unknown: None,
         network: Network::Ip(Ip { source: ip(1), destination: ip(to), hop_limit: 64, transport }),
         hint: Hint::None,
         fault: None,
