@@ -5,7 +5,8 @@ use crate::control::{
     AlertCounts, BaselinePhase, BaselineStatus, CaptureStatus, DeviceSummary, FlowSummary, JudgeStatus,
     MeterStatus, ModelStatus,
 };
-use crate::flow::{Device, DeviceKey, EndReason, FlowRecord};
+use crate::feature::Rate;
+use crate::flow::{Device, DeviceId, DeviceKey, EndReason, FlowRecord};
 use crate::pipeline::{Judge, Meter};
 use crate::time::{Span, Timestamp};
 
@@ -33,10 +34,13 @@ pub(super) fn meter(
     let rate = meter.rates().latest();
     let flows = meter.flows();
     // They are in the order of their keys.
-    let device = |d: &Device| summary(d, strangers.map(|s| s.binary_search(&d.key).is_err()));
+    let now = meter.now().unwrap_or_default();
+    let device = |(id, d): (DeviceId, &Device)| {
+        summary(d, strangers.map(|s| s.binary_search(&d.key).is_err()), meter.device_rate(id))
+    };
     MeterStatus {
         capture,
-        now: meter.now().unwrap_or_default(),
+        now,
         last_packet: readings.last_packet,
         packets: meter.counts().packets(),
         bytes: meter.counts().bytes(),
@@ -52,10 +56,11 @@ pub(super) fn meter(
         flowless_packets: flows.strays(),
         flows: flows.recent(FLOWS).iter().map(flow).collect(),
         // A station of a single burst may be one of thousands that somebody invents; it is only counted.
-        devices: meter.devices().iter().filter(|(_, d)| d.proven).map(|(_, d)| device(d)).collect(),
+        devices: meter.devices().iter().filter(|(_, d)| d.proven).map(device).collect(),
         devices_unproven: meter.devices().unproven(),
         devices_capacity: number(config.device_capacity),
         devices_evicted: meter.devices().evicted(),
+        streams_refused: meter.streams_refused(),
         clock_steps: meter.steps(),
         observations_dropped: readings.observations_dropped,
         events_dropped: meter.events_dropped(),
@@ -120,7 +125,7 @@ fn model(judge: &Judge, training: Option<Span>) -> Option<ModelStatus> {
     })
 }
 
-fn summary(device: &Device, known: Option<bool>) -> DeviceSummary {
+fn summary(device: &Device, known: Option<bool>, now: Option<Rate>) -> DeviceSummary {
     let text = |t: &str| (!t.is_empty()).then(|| t.to_owned());
     DeviceSummary {
         mac: device.mac(),
@@ -135,6 +140,7 @@ fn summary(device: &Device, known: Option<bool>) -> DeviceSummary {
         bytes_received: device.bytes_received,
         router: device.router,
         known,
+        now,
     }
 }
 

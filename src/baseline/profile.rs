@@ -91,14 +91,16 @@ impl Profiles {
         &self.pool
     }
 
-    /// Distances from normal in spreads, positive above, between -10,000 and 10,000; 0 is the median.
+    /// Distances from normal in spreads, positive above, between -10,000 and 10,000; 0 is the median, which what was
+    /// not measured is taken for.
     #[must_use]
     pub fn standardise(&self, profile: &Profile, vector: &FeatureVector) -> [f32; COUNT] {
         let mut row = [0.0; COUNT];
         let normal = profile.location.iter().zip(&profile.spread).zip(&self.yardsticks);
-        for ((score, &value), ((&location, sides), yardstick)) in
+        for ((score, value), ((&location, sides), yardstick)) in
             row.iter_mut().zip(vector.values()).zip(normal)
         {
+            let Some(value) = value else { continue };
             let off = yardstick.transform(f64::from(value)) - f64::from(location);
             let spread = if off > 0.0 { sides.up } else { sides.down };
             *score = narrow((off / f64::from(spread)).clamp(-LARGEST, LARGEST));
@@ -143,6 +145,8 @@ struct Measured {
 
 #[derive(Clone, Copy, Default)]
 struct Spread {
+    /// Windows in which it was measured.
+    windows: usize,
     median: f64,
     up: f64,
     down: f64,
@@ -155,8 +159,8 @@ impl Measured {
         let mut features = [Spread::default(); COUNT];
         for (slot, (feature, yardstick)) in features.iter_mut().zip(yardsticks).enumerate() {
             column.clear();
-            let values = vectors.iter().filter_map(|vector| vector.values().get(slot));
-            column.extend(values.map(|&value| yardstick.transform(f64::from(value))));
+            let values = vectors.iter().filter_map(|vector| vector.at(slot));
+            column.extend(values.map(|value| yardstick.transform(f64::from(value))));
             column.sort_unstable_by(f64::total_cmp);
             *feature = Spread::of(&column, yardstick.floor);
         }
@@ -196,7 +200,13 @@ impl Spread {
             let outer = (quantile(sorted, outer) - median).abs() / 1.644_85;
             quartile.max(outer).max(floor)
         };
-        Self { median, up: side(750, 950), down: side(250, 50), p99: quantile(sorted, 990) }
+        Self {
+            windows: sorted.len(),
+            median,
+            up: side(750, 950),
+            down: side(250, 50),
+            p99: quantile(sorted, 990),
+        }
     }
 }
 
@@ -232,14 +242,20 @@ impl Prior {
             let own = |device: &Measured| device.features.get(slot).copied().unwrap_or_default();
             let whole = own(pool);
             // A single window has no spread, so a device counts with its windows less one.
-            let (mut sum_up, mut sum_down, mut sum, mut between) = (0.0, 0.0, 0.0, 0.0);
+            let (mut sum_up, mut sum_down, mut sum, mut between, mut measured) = (0.0, 0.0, 0.0, 0.0, 0.0);
             for device in devices.values() {
-                let (spread, freedom) = (own(device), count(device.windows.saturating_sub(1)));
+                let spread = own(device);
+                if spread.windows == 0 {
+                    continue;
+                }
+                measured += 1.0;
+                let freedom = count(spread.windows.saturating_sub(1));
                 sum_up += freedom * spread.up * spread.up;
                 sum_down += freedom * spread.down * spread.down;
                 sum += freedom;
-                between += (spread.median - whole.median).powi(2) / count(devices.len());
+                between += (spread.median - whole.median).powi(2);
             }
+            let between = if measured > 0.0 { between / measured } else { 0.0 };
             (*up, *down) = if sum > 0.0 {
                 ((sum_up / sum).sqrt().max(*up), (sum_down / sum).sqrt().max(*down))
             } else {
@@ -254,20 +270,25 @@ impl Prior {
     /// The profile of a device: its own statistics, drawn to the pool's. Spreads are mixed by their logarithms, so
     /// that one restless device does not blur the profile of a steady one.
     fn shrink(&self, yardsticks: &[Yardstick; COUNT], own: &Measured) -> Profile {
-        let windows = count(own.windows);
-        let freedom = count(own.windows.saturating_sub(1));
-        let mix = |own: f64, pool: f64| {
-            ((freedom * own.ln() + PRIOR_WINDOWS * pool.ln()) / (freedom + PRIOR_WINDOWS)).exp()
-        };
         let mut features = own.features;
         let priors = self.pool.iter().zip(&self.weight).zip(self.up.iter().zip(&self.down));
         for (feature, ((pool, weight), (up, down))) in features.iter_mut().zip(priors) {
-            let median = (windows * feature.median + weight * pool) / (windows + weight);
+            let windows = count(feature.windows);
+            let freedom = count(feature.windows.saturating_sub(1));
+            let mix = |own: f64, pool: f64| {
+                ((freedom * own.ln() + PRIOR_WINDOWS * pool.ln()) / (freedom + PRIOR_WINDOWS)).exp()
+            };
+            // What was never measured of it is as the pool has it.
+            let median = if feature.windows == 0 {
+                *pool
+            } else {
+                (windows * feature.median + weight * pool) / (windows + weight)
+            };
             let (up, down) = (mix(feature.up, *up), mix(feature.down, *down));
             // Of few windows the 99th percentile is only the largest: where it would be if they were normal helps.
             let p99 =
                 (windows * feature.p99 + PRIOR_WINDOWS * (median + 2.326 * up)) / (windows + PRIOR_WINDOWS);
-            *feature = Spread { median, up, down, p99 };
+            *feature = Spread { windows: feature.windows, median, up, down, p99 };
         }
         Measured { windows: own.windows, features }.profile(yardsticks)
     }

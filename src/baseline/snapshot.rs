@@ -214,7 +214,7 @@ impl Baseline {
             devices: self.devices.iter().map(device).collect(),
             limits: self.sample.limits().map(|(key, limit)| (key.into(), limit)).collect(),
             windows: windows.iter().map(|&(key, start, _)| (key.into(), start.as_nanos())).collect(),
-            values: windows.iter().flat_map(|(.., vector)| vector.values()).copied().collect(),
+            values: windows.iter().flat_map(|(.., vector)| vector.raw()).copied().collect(),
         };
         seal(BASELINE, &wire)
     }

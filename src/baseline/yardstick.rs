@@ -52,11 +52,14 @@ const fn linear(floor: f64) -> Yardstick {
 }
 
 /// Resolutions and floors by unit and scale. A floor of 0.1 on a logarithmic feature is a change by a tenth.
-const UNITS: [(&str, Scale, Yardstick); 14] = [
+const UNITS: [(&str, Scale, Yardstick); 19] = [
     // Six events a minute: a single one in a quiet window stays small.
     ("packets/s", Scale::Logarithmic, log(0.1, 0.1)),
     ("flows/s", Scale::Logarithmic, log(0.1, 0.1)),
     ("queries/s", Scale::Logarithmic, log(0.1, 0.1)),
+    ("operations/s", Scale::Logarithmic, log(0.1, 0.1)),
+    ("hellos/s", Scale::Logarithmic, log(0.1, 0.1)),
+    ("addresses/s", Scale::Logarithmic, log(0.1, 0.1)),
     ("bytes/s", Scale::Logarithmic, log(10.0, 0.1)),
     ("seconds", Scale::Logarithmic, log(0.1, 0.1)),
     ("ratio", Scale::Logarithmic, log(0.5, 0.1)),
@@ -64,6 +67,9 @@ const UNITS: [(&str, Scale, Yardstick); 14] = [
     ("addresses", Scale::Logarithmic, log(2.0, 0.15)),
     ("ports", Scale::Logarithmic, log(2.0, 0.15)),
     ("names", Scale::Logarithmic, log(2.0, 0.15)),
+    ("operations", Scale::Logarithmic, log(2.0, 0.15)),
+    // A deviation of ten bytes each way: the square of what counts for sizes.
+    ("bytes^2", Scale::Logarithmic, log(100.0, 0.3)),
     ("bytes", Scale::Logarithmic, log(100.0, 0.15)),
     ("ratio", Scale::Linear, linear(0.05)),
     ("bytes", Scale::Linear, linear(10.0)),

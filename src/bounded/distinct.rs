@@ -28,10 +28,7 @@ impl<const WORDS: usize> Distinct<WORDS> {
     /// Notes a thing by its hash, whose low 16 bits must be well mixed ([`scramble`]). Says whether it was surely
     /// new; the other way round, a thing that looks known may be a new one with the same bit.
     pub fn insert(&mut self, hash: u64) -> bool {
-        let [low, high, ..] = hash.to_le_bytes();
-        let bit = u32::from(u16::from_le_bytes([low, high])) % Self::BITS;
-        let mask = 1_u64 << (bit % 64);
-        let at = usize::try_from(bit / 64).unwrap_or(0);
+        let (at, mask) = Self::place(hash);
         match self.words.get_mut(at) {
             Some(word) if *word & mask == 0 => {
                 *word |= mask;
@@ -40,6 +37,20 @@ impl<const WORDS: usize> Distinct<WORDS> {
             }
             _ => false,
         }
+    }
+
+    /// Whether a thing may have been seen: certain only where it says no.
+    #[must_use]
+    pub fn contains(&self, hash: u64) -> bool {
+        let (at, mask) = Self::place(hash);
+        self.words.get(at).is_some_and(|word| word & mask != 0)
+    }
+
+    /// Word and bit of a thing.
+    fn place(hash: u64) -> (usize, u64) {
+        let [low, high, ..] = hash.to_le_bytes();
+        let bit = u32::from(u16::from_le_bytes([low, high])) % Self::BITS;
+        (usize::try_from(bit / 64).unwrap_or(0), 1 << (bit % 64))
     }
 
     /// The estimated number of distinct things: exact 0 for none, never less than the bits in use.
@@ -153,6 +164,7 @@ mod tests {
         assert!(distinct.insert(3));
         assert!(!distinct.insert(3));
         assert!(!distinct.insert(3 + 64));
+        assert!(distinct.contains(3) && !distinct.contains(4));
         assert_eq!(distinct.count(), 1);
         distinct.clear();
         assert_eq!(distinct.count(), 0);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::alert::Rule;
 use crate::capture::SourceCounters;
+use crate::feature::Rate;
 use crate::flow::DeviceKey;
 use crate::packet::Mac;
 use crate::pipeline::Performance;
@@ -68,6 +69,8 @@ pub struct MeterStatus {
     pub devices_unproven: u64,
     /// Devices put out of the full table.
     pub devices_evicted: u64,
+    /// Channels and sockets since start that no statistics were kept of, because there were too many busier ones.
+    pub streams_refused: u64,
     /// Times the capture's clock jumped, after which everything timed began anew.
     pub clock_steps: u64,
     /// Observations dropped because the judging thread was behind: what they would have told is lost.
@@ -146,6 +149,8 @@ pub struct DeviceSummary {
     pub router: bool,
     /// Whether the baseline knows it; none while there is no baseline.
     pub known: Option<bool>,
+    /// What it does now; none of one that was not seen in this run.
+    pub now: Option<Rate>,
 }
 
 /// A flow for lists. "Client" is the side that opened it.

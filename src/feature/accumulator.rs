@@ -1,12 +1,15 @@
 //! What is counted of one device while a window lasts, and its reading as a vector. When a window begins and ends is
 //! `window`'s; which device a packet belongs to is the caller's.
 
-use super::hash::{address_hash, name_hash, port_hash, station_hash};
+use super::damped::{Activity, Damped, Packet, Reading, Touched, Way};
+use super::hash::{address_hash, name_hash, operation_hash, port_hash, station_hash};
 use super::statistic::{Histogram, Spread, entropy, real};
-use super::{COUNT, FeatureVector, Slot};
+use super::{COUNT, FeatureVector, Rate, Slot};
 use crate::bounded::Distinct;
 use crate::flow::{DeviceId, EndReason, FlowEvent, FlowRecord, News, Side};
-use crate::packet::{ArpOperation, Digest, Dns, Hint, Network, TcpFlags, Transport};
+use crate::packet::{
+    ArpOperation, ClientHello, Digest, Direction, Dns, Effect, Hint, Network, Operation, TcpFlags, Transport,
+};
 use crate::time::{Span, Timestamp};
 
 /// Packets smaller than this are "small": control segments and keystrokes, not data.
@@ -26,10 +29,12 @@ pub(super) struct Accumulator {
     packets: Packets,
     flows: Flows,
     names: Names,
+    plant: Plant,
+    activity: Activity,
 }
 
 /// The target for the size of [`Accumulator`]; a compile-time check keeps it.
-pub(super) const MAX_BYTES: usize = 1536;
+pub(super) const MAX_BYTES: usize = 2048;
 const _: () = assert!(size_of::<Accumulator>() <= MAX_BYTES, "the memory per device is a promise");
 
 #[derive(Clone, Debug, Default)]
@@ -52,6 +57,8 @@ struct Packets {
     gap: Spread,
     last_sent: Option<Timestamp>,
     peers: Set,
+    /// Peers of the window before.
+    earlier_peers: Set,
     external_peers: Set,
     to_peer: Histogram,
     to_port: Histogram,
@@ -76,13 +83,49 @@ struct Names {
     answers: u64,
     failures: u64,
     length: Spread,
-    highest_entropy: f64,
+    highest_entropy: Option<f64>,
     names: Set,
+    hellos: u64,
+    servers: Servers,
+}
+
+/// Server names and plant operations: 128 bits are good to 9 % at thirty, and end at 621.
+type Servers = Distinct<2>;
+
+/// What it asks of plant devices.
+#[derive(Clone, Debug, Default)]
+struct Plant {
+    reads: u64,
+    acts: u64,
+    operations: Servers,
+    answers: u64,
+    failures: u64,
 }
 
 impl Accumulator {
-    pub(super) fn new(device: DeviceId) -> Self {
-        Self { device, packets: Packets::default(), flows: Flows::default(), names: Names::default() }
+    pub(super) fn new(device: DeviceId, now: Timestamp) -> Self {
+        Self {
+            device,
+            packets: Packets::default(),
+            flows: Flows::default(),
+            names: Names::default(),
+            plant: Plant::default(),
+            activity: Activity::new(now),
+        }
+    }
+
+    /// A window is over, the next begins: counts begin anew, what is damped goes on.
+    pub(super) fn begin_window(&mut self) {
+        self.packets = Packets { earlier_peers: self.packets.peers, ..Packets::default() };
+        self.flows = Flows::default();
+        self.names = Names::default();
+        self.plant = Plant::default();
+        self.activity.begin_window();
+    }
+
+    /// What the device does now.
+    pub(super) fn rate(&self, now: Timestamp) -> Rate {
+        self.activity.rate(now)
     }
 
     pub(super) fn packets(&self) -> u64 {
@@ -93,29 +136,38 @@ impl Accumulator {
         self.packets.sent_bytes + self.packets.received_bytes
     }
 
-    /// A packet that the device sent; `external` says that its destination lies outside the site.
-    pub(super) fn sent(&mut self, digest: &Digest, external: bool) {
-        self.packets.sent(digest, external);
-        if let Hint::Dns(dns) = &digest.hint
-            && !dns.multicast
-            && !dns.response
-        {
-            self.names.asked(dns);
+    /// A packet that the device sent; `external` says that its destination lies outside the site. Says whether the
+    /// device may make new streams.
+    pub(super) fn sent(&mut self, digest: &Digest, packet: &Packet, external: bool) -> bool {
+        let new_peer = self.packets.sent(digest, external);
+        match &digest.hint {
+            Hint::Dns(dns) if !dns.multicast && !dns.response => self.names.asked(dns),
+            Hint::Tls(hello) | Hint::Quic(hello) => self.names.greeted(hello),
+            Hint::Operation(operation) => self.plant.sent(operation),
+            _ => {}
         }
+        self.activity.sent(packet, new_peer)
     }
 
     /// A packet sent to the device alone.
-    pub(super) fn received(&mut self, digest: &Digest) {
+    pub(super) fn received(&mut self, digest: &Digest, packet: &Packet) {
         self.packets.received += 1;
         self.packets.received_bytes += u64::from(digest.wire_len);
         self.packets.received_size.push(f64::from(digest.wire_len));
-        if let Hint::Dns(dns) = &digest.hint
-            && !dns.multicast
-            && dns.response
-        {
-            self.names.answers += 1;
-            self.names.failures += u64::from(dns.rcode != 0);
+        match &digest.hint {
+            Hint::Dns(dns) if !dns.multicast && dns.response => {
+                self.names.answers += 1;
+                self.names.failures += u64::from(dns.rcode != 0);
+            }
+            Hint::Operation(operation) => self.plant.received(operation),
+            _ => {}
         }
+        self.activity.received(packet);
+    }
+
+    /// The streams of a packet that the device sent or received.
+    pub(super) fn touched(&mut self, touched: &Touched, way: Way) {
+        self.activity.touched(touched, way);
     }
 
     /// Something happened to a flow of which the device is this side.
@@ -133,17 +185,20 @@ impl Accumulator {
     }
 
     /// The counters as a vector, with rates over the full length of the window.
-    pub(super) fn vector(&self, window: Span) -> FeatureVector {
-        let mut values = Values { values: [0.0; COUNT], seconds: window.as_secs_f64() };
+    pub(super) fn vector(&self, window: Span, damped: &Damped) -> FeatureVector {
+        let mut values = Values { values: [f32::NAN; COUNT], seconds: window.as_secs_f64() };
         self.packets.read(&mut values);
         self.flows.read(&mut values);
         self.names.read(&mut values);
+        self.plant.read(&mut values);
+        values.heights(&self.activity.read(damped));
         FeatureVector::new(values.values)
     }
 }
 
 impl Packets {
-    fn sent(&mut self, digest: &Digest, external: bool) {
+    /// Says whether it went to a new peer.
+    fn sent(&mut self, digest: &Digest, external: bool) -> bool {
         self.sent += 1;
         self.sent_bytes += u64::from(digest.wire_len);
         self.small += u64::from(digest.wire_len < SMALL_BYTES);
@@ -160,23 +215,28 @@ impl Packets {
                 if external {
                     self.external_bytes += u64::from(digest.wire_len);
                 }
-                if !group {
-                    let hash = address_hash(ip.destination);
-                    self.peer(hash);
-                    if external {
-                        self.external_peers.insert(hash);
-                    }
+                if group {
+                    return false;
                 }
+                let hash = address_hash(ip.destination);
+                if external {
+                    self.external_peers.insert(hash);
+                }
+                self.peer(hash)
             }
-            Network::Arp(arp) => self.arp_requests += u64::from(arp.operation == ArpOperation::Request),
+            Network::Arp(arp) => {
+                self.arp_requests += u64::from(arp.operation == ArpOperation::Request);
+                false
+            }
             Network::Other if !group => self.peer(station_hash(digest.destination)),
-            Network::Other => {}
+            Network::Other => false,
         }
     }
 
-    fn peer(&mut self, hash: u64) {
-        self.peers.insert(hash);
+    /// Says whether it is new: not among those of this window and the one before.
+    fn peer(&mut self, hash: u64) -> bool {
         self.to_peer.push(hash);
+        self.peers.insert(hash) && !self.earlier_peers.contains(hash)
     }
 
     fn transport(&mut self, transport: &Transport) {
@@ -206,17 +266,18 @@ impl Packets {
         values.rate(Slot::SentByteRate, self.sent_bytes);
         values.rate(Slot::ReceivedByteRate, self.received_bytes);
         values.share(Slot::SentByteShare, self.sent_bytes, self.sent_bytes + self.received_bytes);
-        values.set(Slot::SentSizeMean, self.sent_size.mean().unwrap_or(0.0));
-        values.set(Slot::SentSizeDeviation, self.sent_size.deviation());
-        values.set(Slot::ReceivedSizeMean, self.received_size.mean().unwrap_or(0.0));
+        values.measured(Slot::SentSizeMean, self.sent_size.mean());
+        values.measured(Slot::SentSizeDeviation, self.sent_size.deviation());
+        values.measured(Slot::ReceivedSizeMean, self.received_size.mean());
         values.share(Slot::SmallPacketShare, self.small, self.sent);
-        let gap = self.gap.mean().unwrap_or(values.seconds);
-        values.set(Slot::SentGapMean, gap);
-        values.set(Slot::SentGapVariation, if gap > 0.0 { self.gap.deviation() / gap } else { 0.0 });
+        let gap = self.gap.mean();
+        values.measured(Slot::SentGapMean, gap);
+        let over_mean = |deviation: f64| Some(deviation / gap.filter(|&gap| gap > 0.0)?);
+        values.measured(Slot::SentGapVariation, self.gap.deviation().and_then(over_mean));
         values.set(Slot::Peers, self.peers.estimate());
         values.set(Slot::ExternalPeers, self.external_peers.estimate());
-        values.set(Slot::PeerEntropy, self.to_peer.entropy());
-        values.set(Slot::PortEntropy, self.to_port.entropy());
+        values.measured(Slot::PeerEntropy, self.to_peer.entropy());
+        values.measured(Slot::PortEntropy, self.to_port.entropy());
         values.share(Slot::SynShare, self.opening, self.tcp);
         values.share(Slot::RstShare, self.reset, self.tcp);
         values.share(Slot::TcpShare, self.tcp, self.sent);
@@ -264,8 +325,8 @@ impl Flows {
         values.rate(Slot::FailedFlowRate, self.failed);
         values.share(Slot::FailedFlowShare, self.failed, self.failed + self.answered);
         values.rate(Slot::RefusedFlowRate, self.refused);
-        values.set(Slot::FlowDurationMean, self.duration.mean().unwrap_or(0.0));
-        values.set(Slot::FlowBytesMean, self.bytes.mean().unwrap_or(0.0));
+        values.measured(Slot::FlowDurationMean, self.duration.mean());
+        values.measured(Slot::FlowBytesMean, self.bytes.mean());
     }
 }
 
@@ -276,16 +337,56 @@ impl Names {
         self.names.insert(name_hash(name));
         self.length.push(real(u64::try_from(name.len()).unwrap_or(0)));
         if name.len() >= LONG_NAME {
-            self.highest_entropy = self.highest_entropy.max(character_entropy(name));
+            let entropy = character_entropy(name);
+            self.highest_entropy = Some(self.highest_entropy.map_or(entropy, |highest| highest.max(entropy)));
+        }
+    }
+
+    fn greeted(&mut self, hello: &ClientHello) {
+        self.hellos += 1;
+        if !hello.server_name.is_empty() {
+            self.servers.insert(name_hash(hello.server_name.as_str()));
         }
     }
 
     fn read(&self, values: &mut Values) {
+        values.rate(Slot::TlsHelloRate, self.hellos);
+        values.set(Slot::TlsServers, self.servers.estimate());
         values.rate(Slot::DnsQueryRate, self.queries);
         values.set(Slot::DnsNames, self.names.estimate());
         values.share(Slot::DnsFailureShare, self.failures, self.answers);
-        values.set(Slot::DnsNameLength, self.length.mean().unwrap_or(0.0));
-        values.set(Slot::DnsNameEntropy, self.highest_entropy);
+        values.measured(Slot::DnsNameLength, self.length.mean());
+        values.measured(Slot::DnsNameEntropy, self.highest_entropy);
+    }
+}
+
+impl Plant {
+    fn sent(&mut self, operation: &Operation) {
+        if operation.direction != Direction::Request {
+            return;
+        }
+        match operation.effect {
+            Effect::Read => self.reads += 1,
+            Effect::Write | Effect::Control | Effect::Program | Effect::Mode | Effect::Configure => {
+                self.acts += 1;
+            }
+            Effect::Session | Effect::Identify | Effect::Diagnose | Effect::Report | Effect::Other => {}
+        }
+        self.operations.insert(operation_hash(operation));
+    }
+
+    fn received(&mut self, operation: &Operation) {
+        if operation.direction == Direction::Response {
+            self.answers += 1;
+            self.failures += u64::from(operation.error.is_some());
+        }
+    }
+
+    fn read(&self, values: &mut Values) {
+        values.rate(Slot::PlantReadRate, self.reads);
+        values.rate(Slot::PlantActRate, self.acts);
+        values.set(Slot::PlantOperations, self.operations.estimate());
+        values.share(Slot::PlantFailureShare, self.failures, self.answers);
     }
 }
 
@@ -300,7 +401,7 @@ fn character_entropy(name: &str) -> f64 {
     entropy(counts.iter().map(|&count| u32::from(count)))
 }
 
-/// A vector in the making. A share of nothing is 0.
+/// A vector in the making; what is not set was not measured.
 struct Values {
     values: [f32; COUNT],
     seconds: f64,
@@ -312,11 +413,31 @@ impl Values {
         self.values[slot as usize] = value as f32;
     }
 
+    fn measured(&mut self, slot: Slot, value: Option<f64>) {
+        if let Some(value) = value {
+            self.set(slot, value);
+        }
+    }
+
     fn rate(&mut self, slot: Slot, count: u64) {
         self.set(slot, real(count) / self.seconds);
     }
 
+    fn heights(&mut self, reading: &Reading) {
+        self.set(Slot::SentPacketPeak, reading.sent);
+        self.set(Slot::SentBytePeak, reading.sent_bytes);
+        self.set(Slot::ReceivedPacketPeak, reading.received);
+        self.set(Slot::NewPeerPeak, reading.new_peers);
+        self.set(Slot::ChannelPacketPeak, reading.channel);
+        self.set(Slot::SocketPacketPeak, reading.socket);
+        self.measured(Slot::ChannelGapVariation, reading.jitter);
+        self.measured(Slot::ChannelMagnitude, reading.magnitude);
+        self.measured(Slot::ChannelRadius, reading.radius);
+        self.measured(Slot::ChannelCorrelation, reading.correlation);
+        self.measured(Slot::SocketCorrelation, reading.socket_correlation);
+    }
+
     fn share(&mut self, slot: Slot, part: u64, whole: u64) {
-        self.set(slot, if whole == 0 { 0.0 } else { real(part) / real(whole) });
+        self.measured(slot, (whole > 0).then(|| real(part) / real(whole)));
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use crate::bounded::scramble;
-use crate::packet::Mac;
+use crate::packet::{Mac, Operation};
 
 /// An IP address; an IPv4 address and its IPv6-mapped form are one.
 #[must_use]
@@ -39,4 +39,11 @@ pub fn name_hash(name: &str) -> u64 {
         (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0000_0100_0000_01b3)
     });
     scramble(folded)
+}
+
+/// What a plant operation does, and to whom: without the address and count, of which a scan of values has many.
+pub(super) fn operation_hash(operation: &Operation) -> u64 {
+    let Operation { protocol, effect, code, unit, .. } = *operation;
+    let what = (protocol as u64) << 24 | (effect as u64) << 16 | u64::from(code);
+    scramble(what << 32 | u64::from(unit))
 }

@@ -1,12 +1,14 @@
 //! What a device does in a window of time, as numbers with names and units.
 
 mod accumulator;
+mod damped;
 mod hash;
 mod schema;
 mod statistic;
 mod vector;
 mod window;
 
+pub use damped::Rate;
 pub use hash::{address_hash, name_hash, port_hash, station_hash};
 pub use schema::{COUNT, Feature, SCHEMA, SCHEMA_VERSION, Scale, Slot};
 pub use vector::{DeviceWindow, FeatureVector};

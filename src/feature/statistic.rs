@@ -25,9 +25,9 @@ impl Spread {
         (self.count > 0).then_some(self.mean)
     }
 
-    /// Standard deviation of the values as the whole population; 0 for fewer than two.
-    pub(super) fn deviation(&self) -> f64 {
-        if self.count < 2 { 0.0 } else { (self.squares.max(0.0) / real(self.count)).sqrt() }
+    /// Standard deviation of the values as the whole population; none of fewer than two.
+    pub(super) fn deviation(&self) -> Option<f64> {
+        (self.count > 1).then(|| (self.squares.max(0.0) / real(self.count)).sqrt())
     }
 }
 
@@ -50,9 +50,9 @@ impl Histogram {
         }
     }
 
-    /// Shannon entropy in bits, 0 to 5; 0 of nothing.
-    pub(super) fn entropy(&self) -> f64 {
-        entropy(self.bins.iter().copied())
+    /// Shannon entropy in bits, 0 to 5; none of nothing.
+    pub(super) fn entropy(&self) -> Option<f64> {
+        self.bins.iter().any(|&bin| bin > 0).then(|| entropy(self.bins.iter().copied()))
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
             spread.push(value);
         }
         assert_eq!(spread.mean(), Some(5.0));
-        assert!((spread.deviation() - 2.0).abs() < 1e-12);
+        assert!((spread.deviation().unwrap() - 2.0).abs() < 1e-12);
     }
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         for value in [1e9, 1e9 + 1.0, 1e9 + 2.0] {
             spread.push(value);
         }
-        assert!((spread.deviation() - (2.0_f64 / 3.0).sqrt()).abs() < 1e-6);
+        assert!((spread.deviation().unwrap() - (2.0_f64 / 3.0).sqrt()).abs() < 1e-6);
     }
 
     #[test]
@@ -119,7 +119,7 @@ mod tests {
                 .map(|run| {
                     let mut histogram = Histogram::default();
                     (0..k).for_each(|thing| histogram.push(scramble(run * 1_000 + thing)));
-                    histogram.entropy()
+                    histogram.entropy().unwrap()
                 })
                 .sum::<f64>()
                 / 400.0;
@@ -129,6 +129,6 @@ mod tests {
         }
         let mut full = Histogram::default();
         (0..100_000).for_each(|thing| full.push(scramble(thing)));
-        assert!((4.99..=5.0).contains(&full.entropy()));
+        assert!((4.99..=5.0).contains(&full.entropy().unwrap()));
     }
 }

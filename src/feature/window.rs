@@ -4,7 +4,8 @@
 use std::collections::VecDeque;
 
 use super::accumulator::{Accumulator, MAX_BYTES};
-use super::{Config, DeviceWindow};
+use super::damped::{Damped, Packet, Way};
+use super::{Config, DeviceWindow, Rate};
 use crate::flow::{DeviceId, EndReason, FlowEvent, News, Side};
 use crate::packet::Digest;
 use crate::time::{Span, Timestamp};
@@ -30,6 +31,9 @@ pub struct Windows {
     length: Span,
     start: Option<Timestamp>,
     devices: Vec<Option<Box<Accumulator>>>,
+    damped: Damped,
+    /// Of all packets: what is damped knows no time that goes back.
+    latest: Timestamp,
     closed: VecDeque<DeviceWindow>,
     dropped: u64,
 }
@@ -41,11 +45,13 @@ impl Windows {
     /// No window yet. `device_capacity` is that of the device table: a higher slot is ignored. Beside the memory per
     /// device, room for one closed window each is reserved (about 220 bytes).
     #[must_use]
-    pub fn new(config: &Config, device_capacity: usize) -> Self {
+    pub fn new(config: &Config, device_capacity: usize, hash_seed: u64) -> Self {
         Self {
             length: config.window.max(Span::from_nanos(1)),
             start: None,
             devices: std::iter::repeat_with(|| None).take(device_capacity).collect(),
+            damped: Damped::new(hash_seed),
+            latest: Timestamp::from_nanos(i64::MIN),
             closed: VecDeque::with_capacity(device_capacity),
             dropped: 0,
         }
@@ -59,14 +65,24 @@ impl Windows {
         destination: Option<DeviceId>,
         external: External,
     ) {
-        self.handle_time(digest.time);
-        if let Some(accumulator) = source.and_then(|id| self.accumulator(id)) {
-            accumulator.sent(digest, external.destination);
+        let now = digest.time;
+        self.handle_time(now);
+        let destination = destination.filter(|_| !digest.destination.is_group());
+        if source.or(destination).is_none() {
+            return;
         }
-        if !digest.destination.is_group()
-            && let Some(accumulator) = destination.and_then(|id| self.accumulator(id))
-        {
-            accumulator.received(digest);
+        self.latest = self.latest.max(now);
+        let packet = Packet::new(self.latest, digest.wire_len);
+        let sender = source.and_then(|id| self.accumulator(id, now));
+        let admit = sender.is_some_and(|sender| sender.sent(digest, &packet, external.destination));
+        if let Some(receiver) = destination.and_then(|id| self.accumulator(id, now)) {
+            receiver.received(digest, &packet);
+        }
+        let touched = self.damped.handle_packet(digest, &packet, admit);
+        for (device, way) in [(source, Way::There), (destination, Way::Back)] {
+            if let Some(accumulator) = device.and_then(|id| self.accumulator(id, now)) {
+                accumulator.touched(&touched, way);
+            }
         }
     }
 
@@ -80,7 +96,7 @@ impl Windows {
             News::Opened | News::Answered | News::Refused | News::Renewed => false,
         };
         for (device, side) in [(client, Side::Client), (server, Side::Server)] {
-            let Some(accumulator) = device.and_then(|id| self.accumulator(id)) else { continue };
+            let Some(accumulator) = device.and_then(|id| self.accumulator(id, event.time)) else { continue };
             accumulator.flow(event, side);
             if ended && (side == Side::Client || client != server) {
                 accumulator.ended(&event.flow);
@@ -106,11 +122,26 @@ impl Windows {
     }
 
     /// The clock jumped: all begun windows are dropped, since no full length belongs to them.
-    pub fn restart(&mut self) {
+    pub fn restart(&mut self, now: Timestamp) {
         self.start = None;
+        self.damped.restart();
+        self.latest = now;
         for accumulator in self.devices.iter_mut().flatten() {
-            **accumulator = Accumulator::new(accumulator.device);
+            **accumulator = Accumulator::new(accumulator.device, now);
         }
+    }
+
+    /// What a device sends and receives now; none where nothing was counted of it.
+    #[must_use]
+    pub fn rate(&self, id: DeviceId, now: Timestamp) -> Option<Rate> {
+        let accumulator = self.devices.get(usize::try_from(id.slot).ok()?)?.as_ref()?;
+        (accumulator.device == id).then(|| accumulator.rate(now))
+    }
+
+    /// Channels and sockets of which nothing was counted, because both tables were full of busier ones.
+    #[must_use]
+    pub const fn streams_refused(&self) -> u64 {
+        self.damped.refused()
     }
 
     /// Windows that the caller did not fetch in time; 0 when it drains as it should.
@@ -128,22 +159,22 @@ impl Windows {
                     device: accumulator.device,
                     start,
                     end: start + self.length,
-                    vector: accumulator.vector(self.length),
+                    vector: accumulator.vector(self.length, &self.damped),
                     packets: accumulator.packets(),
                     bytes: accumulator.bytes(),
                 });
             }
-            **accumulator = Accumulator::new(accumulator.device);
+            accumulator.begin_window();
         }
     }
 
     /// The counters of a device. A later generation than the one there takes the place over and starts anew, an
     /// earlier one (the last events of flows of a device that was put out) is ignored.
-    fn accumulator(&mut self, id: DeviceId) -> Option<&mut Accumulator> {
+    fn accumulator(&mut self, id: DeviceId, now: Timestamp) -> Option<&mut Accumulator> {
         let place = self.devices.get_mut(usize::try_from(id.slot).ok()?)?;
-        let accumulator = place.get_or_insert_with(|| Box::new(Accumulator::new(id)));
+        let accumulator = place.get_or_insert_with(|| Box::new(Accumulator::new(id, now)));
         if accumulator.device.generation < id.generation {
-            **accumulator = Accumulator::new(id);
+            **accumulator = Accumulator::new(id, now);
         }
         (accumulator.device == id).then_some(&mut **accumulator)
     }

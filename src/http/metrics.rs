@@ -184,6 +184,11 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
     out.gauge("devices_unproven", "Stations seen in a single burst only", meter.devices_unproven)?;
     out.counter("devices_evicted", "Devices put out of the full table", meter.devices_evicted)?;
     out.counter(
+        "streams_refused",
+        "Channels and sockets that no statistics were kept of, for want of room",
+        meter.streams_refused,
+    )?;
+    out.counter(
         "observations_dropped",
         "Observations lost because judging was behind",
         meter.observations_dropped,

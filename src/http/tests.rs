@@ -97,7 +97,7 @@ fn statistics_carry_what_the_daemon_measured() {
     assert_eq!(all["traffic"]["packets_per_second"], 1204.5);
     assert_eq!(all["traffic"]["faults"][0]["reason"], "truncated");
     let drops = serde_json::json!({"kernel": 12, "interface": 3, "observations": 4, "events": 6, "flows_evicted": 5,
-        "devices_evicted": 0, "devices_untracked": 1, "outbox": 0, "alerts_lost": 0, "store_writes": 0, "store_refused": 0,
+        "devices_evicted": 0, "streams_refused": 0, "devices_untracked": 1, "outbox": 0, "alerts_lost": 0, "store_writes": 0, "store_refused": 0,
         "store_unreadable": 0, "connections_refused": 0, "stream_alerts": 0});
     assert_eq!(all["drops"], drops);
     assert_eq!(all["devices"]["new"], 1);
@@ -168,6 +168,7 @@ fn lists_of_flows_and_devices_are_cut_at_their_limit() {
     let names: Vec<_> = devices["devices"].as_array().unwrap().iter().map(|d| d["name"].as_str()).collect();
     assert_eq!(names, [Some("Televisor"), Some("router.example")], "seen last, newest first");
     assert_eq!(devices["devices"][1]["router"], true);
+    assert_eq!(devices["devices"][0]["now"]["packets_per_second"], 12.346);
 }
 
 #[test]

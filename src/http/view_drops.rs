@@ -14,6 +14,8 @@ pub(super) struct DropsView {
     events: Option<u64>,
     flows_evicted: Option<u64>,
     devices_evicted: Option<u64>,
+    /// Channels and sockets that no statistics were kept of.
+    streams_refused: Option<u64>,
     outbox: Option<u64>,
     /// Alerts that could not be stored: nobody has them.
     alerts_lost: Option<u64>,
@@ -37,6 +39,7 @@ impl DropsView {
             events: meter.map(|m| m.events_dropped),
             flows_evicted: meter.map(flows_evicted),
             devices_evicted: meter.map(|m| m.devices_evicted),
+            streams_refused: meter.map(|m| m.streams_refused),
             outbox: store.map(|s| s.outbox_dropped),
             alerts_lost: store.map(|s| s.alerts_lost),
             store_writes: store.map(|s| s.write_errors),

@@ -138,6 +138,13 @@ struct DeviceView {
     bytes_received: u64,
     router: bool,
     known: Option<bool>,
+    now: Option<RateView>,
+}
+
+#[derive(Debug, Serialize)]
+struct RateView {
+    packets_per_second: f64,
+    bytes_per_second: f64,
 }
 
 impl DeviceView {
@@ -155,6 +162,15 @@ impl DeviceView {
             bytes_received: device.bytes_received,
             router: device.router,
             known: device.known,
+            now: device.now.map(|rate| RateView {
+                packets_per_second: thousandths(rate.packets),
+                bytes_per_second: thousandths(rate.bytes),
+            }),
         }
     }
+}
+
+/// Without digits that nobody reads.
+fn thousandths(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
 }

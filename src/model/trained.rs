@@ -214,7 +214,8 @@ impl Model {
             .zip(&beyond)
             .zip(vector.values())
             .enumerate()
-            .map(|(slot, ((drop, beyond), &value))| Contribution {
+            .filter_map(|(slot, ((drop, beyond), value))| Some((slot, drop, beyond, value?)))
+            .map(|(slot, drop, beyond, value)| Contribution {
                 slot,
                 value,
                 median: profile.median(slot),
@@ -476,7 +477,7 @@ mod tests {
 
     /// The window with one feature multiplied; where the device has none of it, as if from one in a window.
     fn altered(vector: &FeatureVector, slot: Slot, factor: f32) -> FeatureVector {
-        let mut values = *vector.values();
+        let mut values = *vector.raw();
         values[slot as usize] = values[slot as usize].max(1.0 / 60.0) * factor;
         FeatureVector::new(values)
     }
@@ -495,7 +496,7 @@ mod tests {
             for (slot, factor) in [(Slot::FailedFlowRate, 50.0), (Slot::Peers, 20.0)] {
                 let base = network.window(n);
                 // Where a device has nearly none of it, twenty times that is still nothing.
-                if slot == Slot::Peers && base.get(slot) < 1.0 {
+                if slot == Slot::Peers && base.get(slot).is_none_or(|peers| peers < 1.0) {
                     continue;
                 }
                 let attack = altered(&base, slot, factor);
@@ -551,11 +552,7 @@ mod tests {
             let contributions = model.explain(device(n), &vector);
             assert!(contributions.len() <= Model::MAX_CONTRIBUTIONS);
             assert!(contributions.is_sorted_by(|a, b| a.share >= b.share));
-            assert!(
-                contributions
-                    .iter()
-                    .all(|c| c.share > 0.0 && c.value.total_cmp(&vector.values()[c.slot]).is_eq())
-            );
+            assert!(contributions.iter().all(|c| c.share > 0.0 && vector.at(c.slot) == Some(c.value)));
             assert!(contributions.iter().map(|c| c.share).sum::<f64>() <= 1.0 + 1e-9);
         }
     }

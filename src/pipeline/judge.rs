@@ -399,7 +399,8 @@ impl Judge {
     /// or lost. One that was only seen during a sweep is told of once it does something of its own.
     fn look_for_newcomer(&mut self, seen: &WindowSeen) {
         let vector = &seen.window.vector;
-        if vector.get(Slot::SentPacketRate) <= 0.0 {
+        let happens = |slot| vector.get(slot).is_some_and(|value| value > 0.0);
+        if !happens(Slot::SentPacketRate) {
             return;
         }
         if self.is_new(seen.key, seen.window.start) {
@@ -412,7 +413,7 @@ impl Judge {
             });
         }
         let own = [Slot::OpenedFlowRate, Slot::ArpRequestRate, Slot::DnsQueryRate, Slot::GroupShare];
-        let acts = own.into_iter().any(|slot| vector.get(slot) > 0.0);
+        let acts = own.into_iter().any(happens);
         if !acts || self.incidents.is_swept(&seen.party, seen.window.start) {
             return;
         }

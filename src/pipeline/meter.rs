@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use super::{Counts, Observation, Rates, Sighting, WindowSeen};
 use crate::behaviour::{self, Behaviours, Identity, Party};
-use crate::feature::{self, External, Windows};
-use crate::flow::{self, Device, DeviceEvent, Devices, FlowTable};
+use crate::feature::{self, External, Rate, Windows};
+use crate::flow::{self, Device, DeviceEvent, DeviceId, Devices, FlowTable};
 use crate::packet::{Digest, Dissector, Frame, Network};
 use crate::time::{Span, Timestamp};
 
@@ -69,7 +69,7 @@ impl Meter {
             dissector: Dissector::new(config.flow.hash_seed),
             devices: Devices::new(&config.flow),
             flows: FlowTable::new(&config.flow),
-            windows: Windows::new(&config.feature, config.flow.device_capacity),
+            windows: Windows::new(&config.feature, config.flow.device_capacity, config.flow.hash_seed),
             behaviours: Behaviours::new(&config.behaviour),
             counts: Counts::default(),
             rates: Rates::default(),
@@ -156,6 +156,18 @@ impl Meter {
         self.flows.events_lost() + self.windows.dropped() + self.behaviours.dropped() + self.windows_lost
     }
 
+    /// What a device sends and receives now; none where nothing was counted of it.
+    #[must_use]
+    pub fn device_rate(&self, id: DeviceId) -> Option<Rate> {
+        self.windows.rate(id, self.now?)
+    }
+
+    /// Channels and sockets that no statistics were kept of, because there were too many busier ones.
+    #[must_use]
+    pub const fn streams_refused(&self) -> u64 {
+        self.windows.streams_refused()
+    }
+
     /// Totals.
     #[must_use]
     pub const fn counts(&self) -> &Counts {
@@ -240,7 +252,7 @@ impl Meter {
         self.steps += 1;
         self.flows.flush(old);
         while self.flows.poll_event().is_some() {}
-        self.windows.restart();
+        self.windows.restart(new);
         self.behaviours.restart();
         self.rates.restart();
         self.now = Some(new);

@@ -176,6 +176,7 @@ pub(super) fn decode_device(value: &[u8]) -> Option<DeviceSummary> {
         bytes_received: kept.bytes_received,
         router: kept.router,
         known: kept.known,
+        now: None,
     })
 }
 
@@ -333,6 +334,7 @@ pub(super) mod tests {
             bytes_received: 4,
             router: n == 1,
             known: Some(true),
+            now: None,
         }
     }
 

@@ -6,10 +6,11 @@ use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 
 use super::{External, Windows};
 use crate::bounded::Text;
-use crate::feature::{Config, DeviceWindow, SCHEMA, Slot};
+use crate::feature::{Config, DeviceWindow, SCHEMA, Scale, Slot};
 use crate::flow::{DeviceId, EndReason, Endpoint, FlowEvent, FlowRecord, FlowState, News, Traffic};
 use crate::packet::{
-    Arp, ArpOperation, Digest, Dns, Hint, Icmp, IcmpKind, Ip, Mac, Network, Tcp, TcpFlags, Transport, Udp,
+    Arp, ArpOperation, ClientHello, Digest, Direction, Dns, Effect, Hint, Icmp, IcmpKind, Ip, Mac, Network,
+    Operation, PlantProtocol, Tcp, TcpFlags, Transport, Udp,
 };
 use crate::time::{Span, Timestamp};
 
@@ -104,7 +105,7 @@ fn flow(
 
 /// Ten-second windows for four devices.
 fn windows() -> Windows {
-    Windows::new(&Config { window: Span::from_secs(10) }, 4)
+    Windows::new(&Config { window: Span::from_secs(10) }, 4, 0)
 }
 
 fn drain(windows: &mut Windows) -> Vec<DeviceWindow> {
@@ -135,9 +136,16 @@ fn flows(events: &[FlowEvent]) -> Vec<DeviceWindow> {
 #[track_caller]
 fn check(window: &DeviceWindow, expected: &[(Slot, f32)]) {
     for &(slot, value) in expected {
-        let got = window.vector.get(slot);
+        let got = window.vector.get(slot).unwrap_or(f32::NAN);
         let tolerance = 1e-4 + value.abs() * 1e-3;
         assert!((got - value).abs() <= tolerance, "{}: {got}, expected {value}", SCHEMA[slot as usize].name);
+    }
+}
+
+#[track_caller]
+fn check_missing(window: &DeviceWindow, slots: &[Slot]) {
+    for &slot in slots {
+        assert_eq!(window.vector.get(slot), None, "{}", SCHEMA[slot as usize].name);
     }
 }
 
@@ -167,13 +175,15 @@ fn rates_sizes_and_gaps() {
             (Slot::SentGapVariation, 0.5 / 1.5),
         ],
     );
-    // One packet has no gap: the window's length stands for it.
-    check(&closed[1], &[(Slot::SentGapMean, 10.0), (Slot::SentGapVariation, 0.0)]);
+    // One packet has no gap, and no deviation.
+    check_missing(&closed[1], &[Slot::SentGapMean, Slot::SentGapVariation, Slot::SentSizeDeviation]);
     // A device that only receives.
     let mut windows = self::windows();
     windows.handle_packet(&packet(0, 60, 2, udp(1, 2)), None, Some(B), INSIDE);
     windows.handle_time(at(10_000));
-    check(&drain(&mut windows)[0], &[(Slot::SentByteShare, 0.0), (Slot::SentSizeMean, 0.0)]);
+    let window = drain(&mut windows)[0];
+    check(&window, &[(Slot::SentByteShare, 0.0)]);
+    check_missing(&window, &[Slot::SentSizeMean, Slot::SmallPacketShare, Slot::TcpShare, Slot::PeerEntropy]);
 }
 
 #[test]
@@ -362,6 +372,155 @@ fn dns_names_and_failures() {
 }
 
 #[test]
+fn plant_requests_and_how_they_went() {
+    let operation = |direction, effect, code, unit, error| {
+        let mut digest = packet(0, 80, 2, tcp(50_000, 502, TcpFlags::ACK));
+        digest.hint = Hint::Operation(Operation {
+            protocol: PlantProtocol::Modbus,
+            direction,
+            effect,
+            code,
+            unit,
+            address: u32::from(code) * 7,
+            count: 1,
+            error,
+        });
+        digest
+    };
+    let mut windows = windows();
+    for (effect, code, unit) in [
+        (Effect::Read, 3, 1),
+        (Effect::Read, 3, 1),
+        (Effect::Read, 3, 2),
+        (Effect::Write, 16, 1),
+        (Effect::Mode, 8, 1),
+        (Effect::Diagnose, 43, 1),
+    ] {
+        let asked = operation(Direction::Request, effect, code, unit, None);
+        windows.handle_packet(&asked, Some(A), Some(B), INSIDE);
+    }
+    for error in [None, None, Some(2), None] {
+        let answer = operation(Direction::Response, Effect::Read, 3, 1, error);
+        windows.handle_packet(&answer, Some(B), Some(A), INSIDE);
+    }
+    windows.handle_time(at(10_000));
+    let closed = drain(&mut windows);
+    check(
+        &closed[0],
+        &[
+            (Slot::PlantReadRate, 0.3),
+            (Slot::PlantActRate, 0.2),
+            // Five that differ in effect, code or unit, of 128 bits.
+            (Slot::PlantOperations, 128.0 * (128.0_f32 / 123.0).ln()),
+            (Slot::PlantFailureShare, 0.25),
+        ],
+    );
+    check(&closed[1], &[(Slot::PlantReadRate, 0.0), (Slot::PlantOperations, 0.0)]);
+    check_missing(&closed[1], &[Slot::PlantFailureShare]);
+}
+
+#[test]
+fn hellos_and_the_servers_they_name() {
+    let hello = |name: &[u8], quic: bool| {
+        let hello = ClientHello {
+            server_name: Text::from_wire(name),
+            alpn: Text::from_wire(b"h2"),
+            ja4: Text::from_wire(b""),
+        };
+        let transport = if quic { udp(50_000, 443) } else { tcp(50_000, 443, TcpFlags::ACK) };
+        let mut digest = packet(0, 600, 2, transport);
+        digest.hint = if quic { Hint::Quic(hello) } else { Hint::Tls(hello) };
+        (digest, OUTBOUND)
+    };
+    let window = sent(&[
+        hello(b"a.example", false),
+        hello(b"a.example", true),
+        hello(b"b.example", false),
+        hello(b"", false),
+    ]);
+    check(&window, &[(Slot::TlsHelloRate, 0.4), (Slot::TlsServers, 128.0 * (128.0_f32 / 126.0).ln())]);
+}
+
+/// Fifty packets in half a second and none after: the mean hides what the peak shows.
+#[test]
+fn a_burst_is_a_peak() {
+    let mut windows = windows();
+    for n in 0..50 {
+        windows.handle_packet(&packet(n * 10, 200, 2, udp(5, 6)), Some(A), Some(B), INSIDE);
+    }
+    windows.handle_time(at(10_000));
+    let closed = drain(&mut windows);
+    // The sum of 2^(-n / 100) for 50 packets, times ln 2.
+    let weight = (1.0 - 0.5_f32.sqrt()) / (1.0 - 0.5_f32.powf(0.01));
+    let rate = weight * std::f32::consts::LN_2;
+    check(
+        &closed[0],
+        &[
+            (Slot::SentPacketRate, 5.0),
+            (Slot::SentPacketPeak, rate),
+            (Slot::SentBytePeak, 200.0 * rate),
+            (Slot::ReceivedPacketPeak, 0.0),
+        ],
+    );
+    check(&closed[1], &[(Slot::SentPacketPeak, 0.0), (Slot::ReceivedPacketPeak, rate)]);
+}
+
+#[test]
+fn a_peer_is_new_when_neither_this_window_nor_the_one_before_had_it() {
+    let mut windows = windows();
+    let one = 0.1 * std::f32::consts::LN_2;
+    for (second, peer) in [(0, 2), (1, 2), (10, 2), (11, 3), (30, 2)] {
+        windows.handle_packet(&packet(second * 1_000, 100, peer, udp(5, 6)), Some(A), None, INSIDE);
+    }
+    windows.handle_time(at(40_000));
+    let peaks: Vec<_> =
+        drain(&mut windows).iter().map(|w| w.vector.get(Slot::NewPeerPeak).unwrap()).collect();
+    // In the second window the peer of the first is half forgotten. The third is empty, so that all is new after it.
+    let expected = [one, one * (1.0 + 0.5_f32.powf(1.1)), one * (1.0 + 0.5_f32.powf(1.9) + 0.5_f32.powi(3))];
+    for (peak, expected) in peaks.iter().zip(expected) {
+        assert!((peak - expected).abs() < 1e-5, "{peaks:?} {expected}");
+    }
+    assert_eq!(peaks.len(), 3);
+}
+
+/// A device asks one server evenly and is answered each time; the questions' sizes alternate, and the answers' with them.
+#[test]
+fn the_busiest_channel_and_socket() {
+    let mut windows = Windows::new(&Config { window: Span::from_secs(100) }, 4, 0);
+    for n in 0..200 {
+        let size = if n % 2 == 0 { 100 } else { 300 };
+        let asked = packet(n * 500, size, 2, udp(5, 6));
+        let mut answered = packet(n * 500 + 100, 2 * size, 1, udp(6, 5));
+        answered.network =
+            Network::Ip(Ip { source: ip(2), destination: ip(1), hop_limit: 64, transport: udp(6, 5) });
+        windows.handle_packet(&asked, Some(A), Some(B), INSIDE);
+        windows.handle_packet(&answered, Some(B), Some(A), INSIDE);
+        if n % 10 == 0 {
+            let other = packet(n * 500 + 50, 1_400, 3, udp(7, 8));
+            windows.handle_packet(&other, Some(A), None, INSIDE);
+        }
+    }
+    windows.handle_time(at(100_000));
+    let window = drain(&mut windows)[0];
+    let value = |slot: Slot| window.vector.get(slot).unwrap();
+    // Four packets a second, both ways.
+    assert!((value(Slot::ChannelPacketPeak) - 4.0).abs() < 0.15, "{}", value(Slot::ChannelPacketPeak));
+    assert!((value(Slot::SocketPacketPeak) - 4.0).abs() < 0.15);
+    assert!(value(Slot::ChannelGapVariation) < 1e-4, "a clock");
+    let magnitude = 200.0_f32.hypot(400.0);
+    assert!((value(Slot::ChannelMagnitude) - magnitude).abs() < 10.0, "{}", value(Slot::ChannelMagnitude));
+    let radius = 10_000.0_f32.hypot(40_000.0);
+    assert!((value(Slot::ChannelRadius) / radius - 1.0).abs() < 0.02, "{}", value(Slot::ChannelRadius));
+    // Each value meets the latest of the other way once as its pair and once as the one before: these cancel out.
+    assert!(value(Slot::ChannelCorrelation).abs() < 0.05, "{}", value(Slot::ChannelCorrelation));
+    let rate = windows.rate(A, at(100_000)).unwrap();
+    assert!((rate.packets - 4.2).abs() < 0.2 && (rate.bytes - 1_480.0).abs() < 100.0, "{rate:?}");
+    let later = windows.rate(A, at(110_000)).unwrap();
+    assert!((later.packets / rate.packets - 0.5).abs() < 1e-9, "halved in ten seconds");
+    assert_eq!(windows.rate(DeviceId { slot: 0, generation: 2 }, at(100_000)), None);
+}
+
+#[test]
 fn windows_are_aligned_and_end_exclusively() {
     let mut windows = windows();
     windows.handle_packet(&packet(12_345, 100, 2, udp(1, 2)), Some(A), None, INSIDE);
@@ -414,7 +573,7 @@ fn a_place_taken_anew_starts_anew() {
 fn a_jump_of_the_clock_drops_what_was_begun() {
     let mut windows = windows();
     windows.handle_packet(&packet(55_000, 100, 2, udp(1, 2)), Some(A), None, INSIDE);
-    windows.restart();
+    windows.restart(at(0));
     windows.handle_packet(&packet(5_000, 70, 2, udp(1, 2)), Some(A), None, INSIDE);
     windows.handle_time(at(10_000));
     let closed = drain(&mut windows);
@@ -476,12 +635,25 @@ proptest! {
         windows.handle_time(Timestamp::from_nanos(i64::MAX));
         closed.extend(drain(&mut windows));
         for window in closed {
-            for (value, feature) in window.vector.values().iter().zip(SCHEMA) {
-                assert!(value.is_finite() && *value >= 0.0, "{}: {value}", feature.name);
-                if feature.unit == "ratio" && feature.name != "sent_gap_variation" {
-                    assert!(*value <= 1.0, "{}: {value}", feature.name);
-                }
+            for (value, feature) in window.vector.raw().iter().zip(SCHEMA) {
+                // What is not finite counts as not measured, so none of it may come from arithmetic.
+                assert!(!value.is_infinite(), "{}: {value}", feature.name);
+                let (lowest, highest) = match (feature.unit, feature.scale) {
+                    ("ratio", Scale::Linear) if feature.name.ends_with("correlation") => (-1.0, 1.0),
+                    ("ratio", Scale::Linear) => (0.0, 1.0),
+                    _ => (0.0, f32::MAX),
+                };
+                assert!(value.is_nan() || (lowest..=highest).contains(value), "{}: {value}", feature.name);
             }
+            let always = [
+                Slot::SentPacketPeak,
+                Slot::SentBytePeak,
+                Slot::ReceivedPacketPeak,
+                Slot::NewPeerPeak,
+                Slot::ChannelPacketPeak,
+                Slot::SocketPacketPeak,
+            ];
+            assert!(always.iter().all(|&slot| window.vector.get(slot).is_some()));
         }
     }
 }

@@ -34,7 +34,7 @@ export function showSystem(s) {
   ] : [], "not reported yet");
   const lost = [
     ["Frames, by the kernel", "kernel"], ["Frames, by the interface", "interface"], ["Observations", "observations"], ["Flows evicted", "flows_evicted"],
-    ["Devices evicted", "devices_evicted"], ["Alerts not delivered", "outbox"], ["Alerts not stored", "alerts_lost"],
+    ["Devices evicted", "devices_evicted"], ["Streams not measured", "streams_refused"], ["Alerts not delivered", "outbox"], ["Alerts not stored", "alerts_lost"],
     ["Writes to the store", "store_writes"], ["Devices and snapshots not stored", "store_refused"], ["Unreadable records", "store_unreadable"],
     ["Devices beyond the baseline's table", "devices_untracked"], ["Events inside the meter", "events"], ["Connections refused", "connections_refused"],
     ["Alerts not told live", "stream_alerts"],

@@ -18,6 +18,7 @@ use crate::control::{
     SettingsChange, SettingsDesk, SettingsRefused, SettingsVersion, SettingsView, SourceKind, StoreStatus,
 };
 use crate::demo::{self, Network};
+use crate::feature::Rate;
 use crate::flow::DeviceKey;
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
@@ -580,6 +581,7 @@ fn device(last: u8, name: Option<&str>, seconds_ago: u64, known: Option<bool>) -
         bytes_received: 77_777 * u64::from(last),
         router: last == 1,
         known,
+        now: known.map(|_| Rate { packets: 12.345_678, bytes: 9_876.5 }),
     }
 }
 
@@ -634,6 +636,7 @@ pub(crate) fn meter() -> MeterStatus {
         devices_capacity: 4_096,
         devices_unproven: 3,
         devices_evicted: 0,
+        streams_refused: 0,
         clock_steps: 0,
         observations_dropped: 4,
         events_dropped: 6,
