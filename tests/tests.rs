@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and says on standard error what it skips"
 )]
 
+mod allocation;
 mod architecture;
 mod broker;
 mod cli;

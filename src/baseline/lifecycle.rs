@@ -277,7 +277,7 @@ impl Baseline {
         self.sample.in_time_order().into_iter()
     }
 
-    /// Robust statistics of all windows held, by device. Sorts them all: a tenth of a second for 20,000 windows.
+    /// Robust statistics of all windows held, by device. Sorts them all: a tenth of a second for 16,000 windows.
     #[must_use]
     pub fn profiles(&self) -> Profiles {
         let windows: Vec<_> = self.training().map(|(key, _, vector)| (key, vector)).collect();

@@ -45,11 +45,11 @@ impl Config {
 }
 
 impl Default for Config {
-    /// A day, 20,000 windows (3 MB), 4,096 devices.
+    /// A day, 16,000 windows (4 MB), 4,096 devices.
     fn default() -> Self {
         Self {
             duration: Span::from_secs(86_400),
-            window_capacity: 20_000,
+            window_capacity: 16_000,
             device_capacity: 4_096,
             window: Span::from_secs(60),
         }

@@ -193,7 +193,7 @@ struct DeviceWire {
 }
 
 impl Baseline {
-    /// Everything that must survive a restart: phase, time learned, devices and windows. About 160 bytes a window.
+    /// Everything that must survive a restart: phase, time learned, devices and windows. About 240 bytes a window.
     #[must_use]
     pub fn snapshot(&self) -> Vec<u8> {
         let windows = self.sample.in_time_order();
@@ -295,7 +295,7 @@ mod tests {
         );
         let mut other = sealed.clone();
         other[6] ^= 0x40;
-        assert!(tell(&other, NOTE).starts_with("snapshot of a note has feature schema 65, this program has"));
+        assert!(tell(&other, NOTE).starts_with("snapshot of a note has feature schema 66, this program has"));
         for at in PREFIX..sealed.len() {
             let mut flipped = sealed.clone();
             flipped[at] ^= 1;

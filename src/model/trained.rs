@@ -490,7 +490,7 @@ mod tests {
 
     #[test]
     fn an_attack_is_unusual_and_its_feature_leads() {
-        let mut network = Network::new(1);
+        let mut network = Network::new(6);
         let model = trained(&mut network, 200);
         for n in 0..DEVICES {
             for (slot, factor) in [(Slot::FailedFlowRate, 50.0), (Slot::Peers, 20.0)] {

@@ -57,7 +57,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The smallest quota: a full baseline (20,000 windows, 3.4 MB), a model and all devices fit in it, and some
+    /// The smallest quota: a full baseline (16,000 windows, 4.1 MB), a model and all devices fit in it, and some
     /// thousand alerts beside them. What is counted against it is on disk, copy included; content has a fifth.
     pub const MIN_QUOTA: u64 = 64 << 20;
 }
