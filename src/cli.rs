@@ -99,6 +99,10 @@ pub(crate) struct Replay {
     /// Capture time to learn from before judging, in seconds; without it there is no baseline.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) learn: Option<u64>,
+    /// Directory for the packets around each alert, of its devices: a pcapng named after the alert's id. The oldest of
+    /// such files in it make room at evidence.quota_mb.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) evidence: Option<PathBuf>,
     /// How alerts are written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,

@@ -83,7 +83,14 @@ fn replay(args: cli::Replay) -> Result<(), AppError> {
         cli::Format::Json => app::Format::Json,
     };
     let learn = args.learn.map(Span::from_secs);
-    let request = app::Replay { files: args.files, learn, format, meter: config.meter, judge: config.judge };
+    let request = app::Replay {
+        files: args.files,
+        learn,
+        format,
+        evidence: args.evidence.map(|directory| (directory, config.store)),
+        meter: config.meter,
+        judge: config.judge,
+    };
     let summary = app::replay(&request, &mut BufWriter::new(io::stdout().lock()))?;
     tracing::info!(
         frames = summary.counters.frames,

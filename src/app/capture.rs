@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 
 use super::status::{self, Readings};
-use crate::capture::{self, CaptureError, Next, Recent, Source, Tap, TapState};
+use crate::capture::{self, CaptureError, Moments, Next, Recent, Recorder, Source, Tap, TapState};
 use crate::control::{
     BaselinePhase, Board, CaptureCommand, CaptureState, CaptureStatus, CommandRefused, SourceKind,
 };
@@ -102,6 +102,8 @@ pub(super) struct CaptureLoop {
     pub(super) input: Input,
     pub(super) meter: Meter,
     pub(super) recent: Recent,
+    /// Of captures on demand; there are few.
+    pub(super) recorders: Vec<Recorder>,
     pub(super) config: MeterConfig,
     pub(super) commands: Receiver<CaptureCommand>,
     pub(super) board: Arc<Board>,
@@ -144,6 +146,7 @@ impl CaptureLoop {
                     due = frame.time >= round.look;
                     round.readings.last_packet = Some(frame.time);
                     self.recent.push(&frame);
+                    self.recorders.iter_mut().for_each(|recorder| recorder.push(&frame));
                     self.meter.handle_frame(&frame);
                 }
                 Next::Idle(now) => {
@@ -156,6 +159,7 @@ impl CaptureLoop {
             let Ok(ticked) = forward(&mut self.meter, &self.observations, &mut round.readings) else { break };
             if ticked || quiet_tick || due {
                 round.look = self.meter.now().unwrap_or_default() + Self::LOOK;
+                self.recorders.retain_mut(Recorder::flush);
                 while let Ok(command) = self.commands.try_recv() {
                     self.obey(command, &mut round);
                 }
@@ -164,6 +168,9 @@ impl CaptureLoop {
                 published = Stopwatch::start();
                 self.publish(round.readings, false);
             }
+        }
+        for mut recorder in self.recorders.drain(..) {
+            recorder.flush();
         }
         self.meter.finish();
         // The judge may be gone; what it did not take it does not miss.
@@ -191,6 +198,13 @@ impl CaptureLoop {
             CaptureCommand::Recent { most, since, reply } => {
                 return reply.send(Ok(self.recent.snapshot(most, since)));
             }
+            CaptureCommand::Moments { next, reply } => {
+                return reply.send(Ok(self.moments(next)));
+            }
+            CaptureCommand::Record { recorder, past, reply } => {
+                self.recorders.push(*recorder);
+                return reply.send(Ok(self.moments(if past { 0 } else { u64::MAX })));
+            }
             CaptureCommand::Stop { reply } => {
                 self.input.stop();
                 tracing::info!("capture on {} is stopped on request", self.input.name());
@@ -213,6 +227,15 @@ impl CaptureLoop {
         };
         self.publish(round.readings, false);
         reply.send(done);
+    }
+
+    /// What was seen last, with what is told of it.
+    fn moments(&mut self, next: u64) -> Moments {
+        Moments {
+            source: self.input.name().to_owned(),
+            counters: self.input.source().counters(),
+            packets: self.recent.snapshot_after(next),
+        }
     }
 
     /// The source was asked for anew; nobody saw what came before.
@@ -305,6 +328,7 @@ mod tests {
                 input,
                 meter: Meter::new(&config),
                 recent: Recent::new(),
+                recorders: Vec::new(),
                 config,
                 commands: commands.capture,
                 board: Arc::clone(&board),

@@ -15,8 +15,11 @@ use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 use super::AppError;
 use super::capture::{CaptureLoop, Input};
 use super::desk::{Desk, Request};
+use super::evidence::{EvidenceDesk, Gatherer};
+use super::housekeeping::Housekeeping;
 use super::judging::JudgeLoop;
 use super::opening::Opening;
+use super::recording::Recordings;
 use super::reload::{Changes, Reload};
 use super::settings::Settings;
 use super::start::{self, Options};
@@ -25,13 +28,13 @@ use super::trial::Trial;
 use crate::capture::{CaptureError, Recent};
 use crate::config::{Config, Origin};
 use crate::control::{
-    Board, CommandQueue, CommandRefused, DeviceSummary, SettingsAnswer, SettingsChange, SettingsDesk,
+    Board, CaptureDesk, CommandQueue, CommandRefused, SettingsAnswer, SettingsChange, SettingsDesk,
     SettingsRefused,
 };
 use crate::http::{self, About, Parts, Server};
 use crate::mqtt;
 use crate::store::Store;
-use crate::sys::clock::{self, Stopwatch};
+use crate::sys::clock;
 use crate::sys::one_line;
 use crate::time::Span;
 
@@ -40,6 +43,8 @@ struct Daemon {
     stop_capture: Arc<AtomicBool>,
     capture_ended: oneshot::Receiver<Result<(), CaptureError>>,
     judge_ended: oneshot::Receiver<()>,
+    evidence_ended: oneshot::Receiver<()>,
+    recordings: Arc<Recordings>,
     stop_mqtt: watch::Sender<bool>,
     mqtt: Option<JoinHandle<()>>,
     commands: CommandQueue,
@@ -55,7 +60,8 @@ mod deadline {
     use crate::time::Span;
 
     pub(super) const CAPTURE: Span = Span::from_secs(2);
-    pub(super) const JUDGE: Span = Span::from_secs(4);
+    pub(super) const JUDGE: Span = Span::from_secs(3);
+    pub(super) const FILES: Span = Span::from_secs(1);
     pub(super) const MQTT: Span = Span::from_secs(3);
     pub(super) const HTTP: Span = Span::from_secs(1);
     pub(super) const STORE: Span = Span::from_secs(4);
@@ -127,7 +133,10 @@ fn start(
     let judge = start::judge(config.judge.clone(), &store)?;
     let token = start::admin_token(&store, options.new_token)?;
     let (desk, requests) = Desk::open(settings.shown(), store.clone());
+    let recordings = Arc::new(Recordings::new(store.captures(), commands.clone()));
     let parts = Parts {
+        evidence: store.evidence(),
+        captures: Arc::clone(&recordings) as Arc<dyn CaptureDesk>,
         board: Arc::clone(&board),
         archive: Arc::new(store.clone()),
         feed: store.feed(),
@@ -145,13 +154,17 @@ fn start(
         input,
         meter,
         recent: Recent::new(),
+        recorders: Vec::new(),
         config: config.meter,
         commands: asked.capture,
         board: Arc::clone(&board),
         observations: sender,
         stop: Arc::clone(&stop_capture),
     };
+    let (evidence, alerts) = EvidenceDesk::new(store.evidence());
+    let gatherer = Gatherer::new(alerts, commands.clone(), store.evidence(), config.store.evidence_snapshot);
     let judging = JudgeLoop {
+        evidence,
         judge,
         observations,
         commands: asked.judge,
@@ -160,6 +173,7 @@ fn start(
         training: None,
         replaced,
     };
+    let evidence_ended = spawn("evidence", move || gatherer.run())?;
     let judge_ended = spawn("judge", move || judging.run())?;
     let capture_ended = spawn("capture", move || capture.run())?;
     let (stop_mqtt, stop) = watch::channel(false);
@@ -171,6 +185,8 @@ fn start(
         stop_capture,
         capture_ended,
         judge_ended,
+        evidence_ended,
+        recordings,
         stop_mqtt,
         mqtt,
         commands,
@@ -337,6 +353,7 @@ impl Daemon {
                     Ok(Ok(())) | Err(_) => Err(AppError::Died { what: "the capture thread" }),
                 },
                 _ = &mut self.judge_ended => return Err(AppError::Died { what: "the judging thread" }),
+                _ = &mut self.evidence_ended => return Err(AppError::Died { what: "the evidence thread" }),
                 Some(request) = self.requests.recv() => {
                     let change = self.change(&request.change, settings);
                     match supervision.attend(&board, change, signals.stop()).await {
@@ -352,7 +369,7 @@ impl Daemon {
                 }
                 _ = opening.tick(), if !supervision.is_ready() => supervision.handle(&board),
                 _ = beat.tick() => supervision.handle(&board),
-                _ = housekeeping.tick() => keeper.handle(&board, &self.store),
+                _ = housekeeping.tick() => keeper.handle(&board, &self.store, &self.recordings),
             }
         }
     }
@@ -523,7 +540,18 @@ impl Daemon {
         {
             late.push("judging");
         }
-        Housekeeping::new().handle(&self.board, &self.store);
+        // With the judge, the evidence thread has its last alert.
+        if !self.evidence_ended.is_terminated()
+            && timeout(deadline::FILES.to_std(), &mut self.evidence_ended).await.is_err()
+        {
+            late.push("evidence");
+        }
+        let recordings = Arc::clone(&self.recordings);
+        let closed = tokio::task::spawn_blocking(move || recordings.close(deadline::FILES)).await;
+        if !closed.unwrap_or(false) {
+            late.push("captures");
+        }
+        Housekeeping::new().handle(&self.board, &self.store, &self.recordings);
         if !self.stop_mqtt().await {
             late.push("MQTT");
         }
@@ -543,40 +571,4 @@ fn every(period: Span) -> Interval {
     let mut ticks = interval(period.to_std());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-/// What is done now and then: the store's status is shown, devices are kept.
-struct Housekeeping {
-    since_saved: Option<Stopwatch>,
-    saved: Vec<(Option<crate::packet::Mac>, Vec<std::net::IpAddr>, Option<String>)>,
-}
-
-impl Housekeeping {
-    const INTERVAL: Span = Span::from_secs(1);
-    /// Devices are kept when one appears or changes, and their counters this often, to spare the storage medium.
-    const KEEP: Span = Span::from_secs(300);
-
-    const fn new() -> Self {
-        Self { since_saved: None, saved: Vec::new() }
-    }
-
-    fn handle(&mut self, board: &Board, store: &Store) {
-        board.store.publish(store.status());
-        let Some(meter) = board.meter.latest() else { return };
-        let now: Vec<_> = meter.devices.iter().map(identity).collect();
-        if now == self.saved && self.since_saved.is_some_and(|s| s.elapsed() < Self::KEEP) {
-            return;
-        }
-        match store.save_devices(meter.devices.clone()) {
-            Ok(()) => {
-                self.saved = now;
-                self.since_saved = Some(Stopwatch::start());
-            }
-            Err(error) => tracing::error!("{error}"),
-        }
-    }
-}
-
-fn identity(device: &DeviceSummary) -> (Option<crate::packet::Mac>, Vec<std::net::IpAddr>, Option<String>) {
-    (device.mac, device.ips.clone(), device.name.clone())
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
+use super::evidence::EvidenceDesk;
 use super::status;
 use crate::behaviour::{Evidence, Kind, Party, Reason};
 use crate::control::wire::AlertRecord;
@@ -19,6 +20,8 @@ pub(super) struct JudgeLoop {
     pub(super) commands: Receiver<Command>,
     pub(super) store: Store,
     pub(super) board: Arc<Board>,
+    /// Told of each alert that is kept.
+    pub(super) evidence: EvidenceDesk,
     /// What the training of the model in use took; none where it was trained before this start.
     pub(super) training: Option<Span>,
     /// The store did not open and was replaced, which is told of as soon as there is a time.
@@ -150,6 +153,7 @@ impl JudgeLoop {
                 if kept.is_ok() {
                     let (event, severity) = (alert.event.word(), alert.severity.word());
                     tracing::info!(event, severity, "{}", alert.title);
+                    self.evidence.handle(&alert);
                 }
                 kept
             }

@@ -1,26 +1,34 @@
 //! Where frames come from: [`Source`], live or from files. What a frame means is `packet`'s.
 //!
 //! [`Tap`] is a live capture that survives the loss of its interface, [`Live`] one opening of an interface, [`Files`]
-//! a row of capture files. [`Recent`] holds what was seen last, and [`Filter`] picks from it. All of it only listens: no
+//! a row of capture files. [`Recent`] holds what was seen last, and [`Filter`] picks from it;
+//! [`pcapng`] is how packets are written. All of it only listens: no
 //! frame is ever sent.
 
+mod bundle;
+mod devices;
 mod error;
 mod file;
 mod filter;
 mod interface;
 mod live;
+pub mod pcapng;
 mod recent;
+mod recorder;
 mod tap;
 
+pub use bundle::Bundle;
+pub use devices::Devices;
 pub use error::CaptureError;
 pub use file::{BrokenRecord, Files, Flaw};
 pub use filter::{Filter, check_filter};
 pub use interface::{Interface, LinkState, Medium, choose, interfaces};
 pub use live::Live;
-pub use recent::{Recent, Snapshot};
+pub use recent::{Moments, Recent, Snapshot};
+pub use recorder::{LinkFilters, Recorder, Tally};
 pub use tap::{Tap, TapState};
 
-use crate::packet::Frame;
+use crate::packet::{Frame, Link};
 use crate::time::{Span, Timestamp};
 
 /// Settings of live capture.
@@ -92,4 +100,12 @@ pub struct SourceCounters {
     pub interface_drops: u64,
     /// Records of a capture file that were cut short or nonsense, after which reading of that file stopped.
     pub broken_records: u64,
+}
+
+/// The number of a link type in the tcpdump registry, as capture files have it.
+const fn link_number(link: Link) -> u16 {
+    match link {
+        Link::Ethernet => 1,
+        Link::Unknown(number) => number,
+    }
 }

@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use super::SourceCounters;
+use super::bundle::Bundle;
 use crate::packet::{Frame, Link};
 use crate::time::{Span, Timestamp};
 
@@ -20,6 +22,10 @@ pub struct Recent {
     packets: usize,
     /// Oldest first.
     index: VecDeque<Entry>,
+    /// Packets kept since the start, those forgotten included.
+    kept: u64,
+    /// How far the time has come.
+    now: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,7 +59,8 @@ impl Recent {
     /// `room` is at least [`Self::KEPT`], and `packets` at least one.
     fn with_room(room: usize, packets: usize) -> Self {
         let bytes = vec![0; room].into_boxed_slice();
-        Self { bytes, head: 0, packets, index: VecDeque::with_capacity(packets) }
+        let index = VecDeque::with_capacity(packets);
+        Self { bytes, head: 0, packets, index, kept: 0, now: Timestamp::EPOCH }
     }
 
     /// Keeps a packet; the oldest make room.
@@ -72,6 +79,7 @@ impl Recent {
         if let Some(room) = self.bytes.get_mut(start..start + kept.len()) {
             room.copy_from_slice(kept);
             self.head = start + taken;
+            self.kept += 1;
             self.index.push_back(Entry {
                 time: frame.time,
                 wire_len: frame.wire_len,
@@ -84,6 +92,7 @@ impl Recent {
 
     /// The time is now: forgets what is too old.
     pub fn handle_time(&mut self, now: Timestamp) {
+        self.now = now;
         while self.index.front().is_some_and(|oldest| now.since(oldest.time) > Self::SPAN) {
             self.index.pop_front();
         }
@@ -94,19 +103,27 @@ impl Recent {
     pub fn snapshot(&self, most: usize, since: Option<Timestamp>) -> Snapshot {
         let young = |entry: &&Entry| since.is_none_or(|since| entry.time >= since);
         let wanted = || self.index.iter().rev().filter(young).take(most);
-        let mut snapshot = Snapshot {
+        let room = wanted().map(|entry| usize::from(entry.kept)).sum();
+        let mut packets = Bundle::with_capacity(wanted().count(), room);
+        for entry in wanted() {
+            let end = entry.start + usize::from(entry.kept);
+            let bytes = self.bytes.get(entry.start..end).unwrap_or(&[]);
+            let frame = Frame { time: entry.time, link: entry.link, wire_len: entry.wire_len, bytes };
+            packets.push(&frame, Self::KEPT);
+        }
+        Snapshot {
             held: self.index.len(),
             oldest: self.index.front().map(|entry| entry.time),
-            bytes: Vec::with_capacity(wanted().map(|entry| usize::from(entry.kept)).sum()),
-            index: Vec::with_capacity(wanted().count()),
-        };
-        for entry in wanted() {
-            let start = snapshot.bytes.len();
-            let end = entry.start + usize::from(entry.kept);
-            snapshot.bytes.extend_from_slice(self.bytes.get(entry.start..end).unwrap_or(&[]));
-            snapshot.index.push(Entry { start, ..*entry });
+            next: self.kept,
+            now: self.now,
+            packets,
         }
-        snapshot
+    }
+
+    /// A copy of those packets that came after a snapshot whose [`Snapshot::next`] this is.
+    #[must_use]
+    pub fn snapshot_after(&self, next: u64) -> Snapshot {
+        self.snapshot(usize::try_from(self.kept.saturating_sub(next)).unwrap_or(usize::MAX), None)
     }
 
     /// Where `taken` bytes fit in one piece, once enough of the oldest packets are gone.
@@ -142,8 +159,9 @@ impl Default for Recent {
 pub struct Snapshot {
     held: usize,
     oldest: Option<Timestamp>,
-    index: Vec<Entry>,
-    bytes: Vec<u8>,
+    next: u64,
+    now: Timestamp,
+    packets: Bundle,
 }
 
 impl Snapshot {
@@ -159,15 +177,33 @@ impl Snapshot {
         self.oldest
     }
 
-    /// The packets, newest first. Their bytes are those that were kept.
-    pub fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
-        self.index.iter().map(|entry| Frame {
-            time: entry.time,
-            link: entry.link,
-            wire_len: entry.wire_len,
-            bytes: self.bytes.get(entry.start..entry.start + usize::from(entry.kept)).unwrap_or(&[]),
-        })
+    /// Number of the packet that comes next, for [`Recent::snapshot_after`].
+    #[must_use]
+    pub const fn next(&self) -> u64 {
+        self.next
     }
+
+    /// How far the time had come, with or without packets.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The packets, newest first. Their bytes are those that were kept.
+    pub fn frames(&self) -> impl DoubleEndedIterator<Item = Frame<'_>> {
+        self.packets.frames()
+    }
+}
+
+/// What a source saw last, and what it counted.
+#[derive(Clone, Debug, Default)]
+pub struct Moments {
+    /// Name of the source.
+    pub source: String,
+    /// What it counted.
+    pub counters: SourceCounters,
+    /// The packets.
+    pub packets: Snapshot,
 }
 
 #[cfg(test)]
@@ -247,5 +283,12 @@ mod tests {
         assert_eq!(snapshot.frames().next().unwrap().wire_len, 1_500);
         assert_eq!(first(&recent.snapshot(9, Some(frame(7_500, b"").time))), [9, 8]);
         assert_eq!(first(&Recent::with_room(1_000, 16).snapshot(9, None)), [0_u8; 0]);
+        let next = recent.snapshot(0, None).next();
+        assert_eq!(first(&recent.snapshot_after(next)), [0_u8; 0]);
+        recent.push(&frame(9_000, &[10; 60]));
+        let news = recent.snapshot_after(next);
+        assert_eq!((first(&news), news.now()), (vec![10], frame(9_000, b"").time));
+        recent.handle_time(frame(12_000, b"").time);
+        assert_eq!(recent.snapshot_after(news.next()).now(), frame(12_000, b"").time);
     }
 }

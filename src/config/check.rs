@@ -27,7 +27,7 @@ pub(super) fn check(raw: &Raw, written: Written, layers: &Layers) -> Result<Conf
             model: checker.model(raw)?,
             alert: alert::Config { tap, ..alert::Config::default() },
         },
-        store: checker.store(&raw.store, broker.is_some())?,
+        store: checker.store(raw, broker.is_some())?,
         mqtt: broker,
         http: checker.http(&raw.http)?,
         log: checker.log(&raw.log)?,
@@ -98,7 +98,8 @@ impl Checker<'_> {
         })
     }
 
-    fn store(&self, raw: &raw::Store, deliver: bool) -> Result<store::Config, ConfigError> {
+    fn store(&self, raw: &Raw, deliver: bool) -> Result<store::Config, ConfigError> {
+        let Raw { store: raw, evidence: files, captures, .. } = raw;
         let default = store::Config::default();
         let day = 86_400;
         let days = default.alert_retention.as_secs() / day;
@@ -113,6 +114,14 @@ impl Checker<'_> {
                 default.outbox_capacity,
             )?,
             deliver,
+            evidence: files.enabled.unwrap_or(default.evidence),
+            evidence_quota: self.mebibytes("evidence.quota_mb", files.quota_mb, default.evidence_quota)?,
+            evidence_snapshot: self.number(
+                "evidence.snapshot_length",
+                files.snapshot_length,
+                default.evidence_snapshot,
+            )?,
+            captures_quota: self.mebibytes("captures.quota_mb", captures.quota_mb, default.captures_quota)?,
             ..store::Config::default()
         })
     }
@@ -236,6 +245,10 @@ impl Checker<'_> {
 
     fn seconds(&self, path: &str, value: Option<i64>, default: Span) -> Result<Span, ConfigError> {
         self.number(path, value, default.as_secs()).map(Span::from_secs)
+    }
+
+    fn mebibytes(&self, path: &str, value: Option<i64>, default: u64) -> Result<u64, ConfigError> {
+        self.number(path, value, default >> 20).map(|mebibytes: u64| mebibytes << 20)
     }
 
     fn number<T: TryFrom<i64>>(&self, path: &str, value: Option<i64>, default: T) -> Result<T, ConfigError> {

@@ -10,6 +10,8 @@ pub(super) struct Raw {
     pub(super) detection: Detection,
     pub(super) ml_models: MlModels,
     pub(super) store: Store,
+    pub(super) evidence: Evidence,
+    pub(super) captures: Captures,
     pub(super) mqtt: Mqtt,
     pub(super) http: Http,
     pub(super) log: Log,
@@ -61,6 +63,20 @@ pub(super) struct Store {
     pub(super) quota: Option<i64>,
     pub(super) alert_retention_days: Option<i64>,
     pub(super) outbox_capacity: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Evidence {
+    pub(super) enabled: Option<bool>,
+    pub(super) snapshot_length: Option<i64>,
+    pub(super) quota_mb: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Captures {
+    pub(super) quota_mb: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

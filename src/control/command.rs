@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 
 use crate::alert::{AlertId, Marking, Note};
-use crate::capture::{self, Snapshot};
+use crate::capture::{self, Moments, Recorder, Snapshot};
 use crate::control::wire::AlertRecord;
 use crate::model;
 use crate::time::{Span, Timestamp};
@@ -92,6 +92,22 @@ pub enum CaptureCommand {
         since: Option<Timestamp>,
         /// Gets the copy.
         reply: Reply<Snapshot>,
+    },
+    /// Copy what was captured after a moment, and tell of the source.
+    Moments {
+        /// The packets from the one of this number on.
+        next: u64,
+        /// Gets the copy.
+        reply: Reply<Moments>,
+    },
+    /// Have a recorder take each packet from now on, until it wants no more.
+    Record {
+        /// Takes them.
+        recorder: Box<Recorder>,
+        /// Whether what is still held is wanted, too.
+        past: bool,
+        /// Gets what is held once the recorder has begun, without gap or overlap; nothing where it is not wanted.
+        reply: Reply<Moments>,
     },
 }
 
@@ -245,6 +261,35 @@ impl CommandQueue {
     /// As for [`Self::start_baseline`].
     pub fn recent_packets(&self, most: usize, since: Option<Timestamp>) -> Result<Snapshot, CommandRefused> {
         ask(&self.capture, |reply| CaptureCommand::Recent { most, since, reply })
+    }
+
+    /// Sources of packets, each of which has a thread and a ring of its own.
+    #[must_use]
+    pub const fn sources(&self) -> usize {
+        1
+    }
+
+    /// What each source saw from the packet on of which [`Snapshot::next`] told, in the order of the sources; all that
+    /// is held of a source of which nothing was told.
+    ///
+    /// # Errors
+    /// As for [`Self::start_baseline`].
+    pub fn moments(&self, next: &[u64]) -> Result<Vec<Moments>, CommandRefused> {
+        let next = next.first().copied().unwrap_or(0);
+        ask(&self.capture, |reply| CaptureCommand::Moments { next, reply }).map(|moments| vec![moments])
+    }
+
+    /// Has the recorder of each source take packets from now on, and gives what the sources held before where the
+    /// `past` is wanted.
+    ///
+    /// # Errors
+    /// As for [`Self::start_baseline`].
+    pub fn record(&self, recorders: Vec<Recorder>, past: bool) -> Result<Vec<Moments>, CommandRefused> {
+        let each = recorders.into_iter().map(|recorder| {
+            let recorder = Box::new(recorder);
+            ask(&self.capture, |reply| CaptureCommand::Record { recorder, past, reply })
+        });
+        each.collect()
     }
 }
 

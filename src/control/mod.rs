@@ -5,6 +5,7 @@ mod board;
 mod command;
 mod feed;
 mod feedback;
+mod files;
 mod port;
 mod settings;
 mod status;
@@ -14,6 +15,10 @@ pub use board::{Board, Slot};
 pub use command::{CaptureCommand, Command, CommandQueue, CommandRefused, Commands, Reply, Tuning};
 pub use feed::{AlertFeed, Listener, News};
 pub use feedback::{ExpectedRecord, FeedbackCount, FeedbackRecord};
+pub use files::{
+    CaptureDesk, CaptureEnd, CaptureLimits, CaptureRecord, CaptureRecordState, CaptureRefused, CaptureWish,
+    CapturesStatus, Download, EvidenceArchive, EvidenceStatus, FilesStatus, NoEvidence, Skipped,
+};
 pub use port::{AlertArchive, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, OutboxItem, OutboxKey};
 pub use settings::{
     Author, Effect, LastChange, Outcome, PlannedChange, Setting, SettingKind, SettingProblem, SettingSource,

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::FilesStatus;
 use crate::alert::Rule;
 use crate::capture::SourceCounters;
 use crate::flow::DeviceKey;
@@ -23,6 +24,8 @@ pub struct Status {
     pub mqtt: Option<Arc<MqttStatus>>,
     /// Published by the HTTP listener.
     pub http: Option<Arc<HttpStatus>>,
+    /// Capture files that are written.
+    pub files: Option<Arc<FilesStatus>>,
 }
 
 /// Capture and metering.

@@ -18,8 +18,8 @@ use super::reply::Reply;
 use super::view::{Moment, state_word};
 use crate::alert::Severity;
 use crate::control::{
-    BaselinePhase, CaptureState, HttpStatus, JudgeStatus, MeterStatus, MqttState, MqttStatus, Status,
-    StoreStatus,
+    BaselinePhase, CaptureState, CapturesStatus, EvidenceStatus, HttpStatus, JudgeStatus, MeterStatus,
+    MqttState, MqttStatus, Status, StoreStatus,
 };
 use crate::sys::Resources;
 use crate::time::Span;
@@ -111,6 +111,10 @@ impl Collector for Snapshot {
         }
         if let Some(store) = &self.status.store {
             self::store(&mut out, store)?;
+        }
+        if let Some(files) = &self.status.files {
+            evidence(&mut out, &files.evidence)?;
+            captures(&mut out, &files.captures)?;
         }
         if let Some(mqtt) = &self.status.mqtt {
             self::mqtt(&mut out, mqtt)?;
@@ -266,6 +270,27 @@ fn store(out: &mut Out<'_>, store: &StoreStatus) -> Result<(), Error> {
     )?;
     out.gauge("outbox_alerts", "Alerts not yet acknowledged by the broker", store.outbox)?;
     out.counter("outbox_dropped_alerts", "Alerts given up because the outbox was full", store.outbox_dropped)
+}
+
+fn evidence(out: &mut Out<'_>, evidence: &EvidenceStatus) -> Result<(), Error> {
+    out.gauge("evidence_files", "Capture files of alerts held", evidence.files)?;
+    out.gauge("evidence_size_bytes", "Their bytes", evidence.bytes)?;
+    out.gauge("evidence_quota_bytes", "Bytes that they may have", evidence.quota)?;
+    out.counter("evidence_written_files", "Capture files of alerts written", evidence.written)?;
+    let skipped = evidence.skipped.iter().copied();
+    out.labelled("evidence_skipped_alerts", "Alerts without a capture file, by reason", "reason", skipped)?;
+    out.counter("evidence_deleted_files", "Capture files of alerts deleted for room", evidence.deleted)?;
+    out.counter("evidence_write_errors", "Capture files that could not be written", evidence.write_errors)
+}
+
+fn captures(out: &mut Out<'_>, captures: &CapturesStatus) -> Result<(), Error> {
+    out.gauge("captures_running", "Captures on demand under way", captures.running)?;
+    out.gauge("captures_held", "Captures on demand held", captures.captures)?;
+    out.gauge("captures_size_bytes", "Their bytes", captures.bytes)?;
+    out.gauge("captures_quota_bytes", "Bytes that they may have", captures.quota)?;
+    out.counter("captures_lost_packets", "Packets that could not be written in time", captures.lost)?;
+    out.counter("captures_deleted", "Captures on demand deleted for room", captures.deleted)?;
+    out.counter("captures_write_errors", "Captures that could not be written on", captures.write_errors)
 }
 
 fn mqtt(out: &mut Out<'_>, mqtt: &MqttStatus) -> Result<(), Error> {

@@ -36,6 +36,12 @@ pub(super) enum BadRequest {
     /// A time to learn out of range.
     #[error("duration_seconds is not a whole number from {} to {}", Learning::LEAST, Learning::MOST)]
     Duration,
+    /// A limit of a capture out of range.
+    #[error("{name} is not a whole number from {least} to {most}")]
+    Limit { name: &'static str, least: u64, most: u64 },
+    /// A text that is too long, or none for people.
+    #[error("{name} has more than {most} characters, or one that cannot be shown")]
+    Text { name: &'static str, most: usize },
     /// A note too long.
     #[error(transparent)]
     Note(#[from] NoteTooLong),
@@ -276,7 +282,7 @@ fn read_note(text: Option<&str>) -> Result<Option<Note>, BadRequest> {
 }
 
 /// A body that is a JSON object with these fields, or empty.
-fn object<T: Default + for<'de> Deserialize<'de>>(
+pub(super) fn object<T: Default + for<'de> Deserialize<'de>>(
     body: &[u8],
     fields: &'static str,
 ) -> Result<T, BadRequest> {

@@ -1,5 +1,6 @@
 //! The server as its clients meet it, over real connections on the loopback interface.
 
+mod captures;
 mod exports;
 pub(in crate::http) mod fixture;
 mod openapi;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::About;
 use super::view_drops::DropsView;
+use super::view_files::FilesView;
 use crate::control::{
     BaselinePhase, BaselineStatus, CaptureState, HttpStatus, JudgeStatus, MeterStatus, ModelStatus,
     MqttState, MqttStatus, SourceKind, Status, StoreStatus,
@@ -35,6 +36,7 @@ pub(super) struct Statistics {
     alerts: Option<AlertsView>,
     threat: Option<&'static str>,
     store: Option<StoreView>,
+    files: Option<FilesView>,
     mqtt: Option<MqttView>,
     http: Option<HttpView>,
     process: Option<ProcessView>,
@@ -69,6 +71,7 @@ impl Statistics {
             alerts: judge.map(AlertsView::new),
             threat: judge.and_then(|j| j.threat).map(|severity| severity.word()),
             store: status.store.as_deref().map(StoreView::new),
+            files: status.files.as_deref().map(FilesView::new),
             mqtt: status.mqtt.as_deref().map(MqttView::new),
             http: status.http.as_deref().map(HttpView::new),
             process: moment.resources.as_ref().map(ProcessView::new),

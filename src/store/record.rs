@@ -308,7 +308,7 @@ pub(super) mod tests {
                     contribution: 0.2,
                 })
                 .collect(),
-            evidence: EvidenceRecord { packets: 8_010, bytes: 480_600, pcap: None },
+            evidence: EvidenceRecord { packets: 8_010, bytes: 480_600, ..EvidenceRecord::default() },
             count: 3,
             tap: "tap".to_owned(),
             model: Some("isolation_forest-1".to_owned()),

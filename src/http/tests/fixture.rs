@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
+use super::captures::{StillFiles, files};
 use crate::alert::{Alert, AlertId, Event, Expected, Mark, Marking, Note, Rule, Severity};
 use crate::behaviour::{Kind, Party, Peer, Protocol, Reason};
 use crate::capture::{Next, Recent, Source, SourceCounters};
@@ -51,6 +52,7 @@ impl Bench {
         bench.board.meter.publish(meter());
         bench.board.judge.publish(judge());
         bench.board.store.publish(store());
+        bench.board.files.publish(files());
         bench
     }
 
@@ -151,7 +153,9 @@ impl Bench {
                     CaptureCommand::Recent { most, since, reply } => {
                         reply.send(Ok(recent().snapshot(most, since)));
                     }
-                    CaptureCommand::Reopen { .. } => panic!("HTTP has no such route"),
+                    CaptureCommand::Reopen { .. }
+                    | CaptureCommand::Moments { .. }
+                    | CaptureCommand::Record { .. } => panic!("HTTP has no such route"),
                 }
             }
         });
@@ -235,6 +239,8 @@ fn parts(board: &Arc<Board>, feed: &Arc<AlertFeed>, commands: CommandQueue, toke
         archive: Arc::new(Archive(alerts())),
         feed: Arc::clone(feed),
         commands,
+        evidence: Arc::new(StillFiles::default()),
+        captures: Arc::new(StillFiles::default()),
         settings: Arc::new(StillDesk::default()),
         token: token.hash().unwrap(),
         about: About { tap: "workshop".to_owned(), version: "0.1.0", started: NOW },
