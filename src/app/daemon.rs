@@ -119,33 +119,27 @@ struct Opened<'a> {
 }
 
 fn start(
-    opened: Opened<'_>,
+    Opened { mut config, plain, input, store, replaced, settings }: Opened<'_>,
     options: &Options,
     runtime: &Runtime,
     console: &mut dyn Write,
 ) -> Result<Daemon, AppError> {
-    let Opened { mut config, plain, input, store, replaced, settings } = opened;
     let board = Arc::new(Board::default());
     let (commands, asked) = CommandQueue::new();
     // A live source tells the time many times a second.
     config.meter.longest_step = LONGEST_STEP;
-    let meter = start::meter(&config.meter, &store)?;
-    let judge = start::judge(config.judge.clone(), &store)?;
+    let (meter, judge) = (start::meter(&config.meter, &store)?, start::judge(config.judge.clone(), &store)?);
     let token = start::admin_token(&store, options.new_token)?;
     let (desk, requests) = Desk::open(settings.shown(), store.clone());
     let recordings = Arc::new(Recordings::new(store.captures(), commands.clone()));
-    let parts = Parts {
-        evidence: store.evidence(),
-        captures: Arc::clone(&recordings) as Arc<dyn CaptureDesk>,
-        board: Arc::clone(&board),
-        archive: Arc::new(store.clone()),
-        feed: store.feed(),
-        commands: commands.clone(),
-        settings: Arc::clone(&desk),
-        token: token.hash.clone(),
-        about: about(&config),
+    let http = {
+        let (board, commands, settings) = (Arc::clone(&board), commands.clone(), Arc::clone(&desk));
+        let captures: Arc<dyn CaptureDesk> = Arc::<Recordings>::clone(&recordings);
+        let (archive, feed, evidence) = (Arc::new(store.clone()), store.feed(), store.evidence());
+        let (token, about) = (token.hash.clone(), about(&config));
+        let parts = Parts { board, archive, feed, commands, evidence, captures, settings, token, about };
+        listen(&config, plain, parts)?
     };
-    let http = listen(&config, plain, parts)?;
     start::announce(&store, token.fresh.as_ref(), &shown(http.address()), &announcement(&input), console)?;
 
     let (sender, observations) = sync_channel(OBSERVATIONS);
@@ -161,8 +155,7 @@ fn start(
         observations: sender,
         stop: Arc::clone(&stop_capture),
     };
-    let (evidence, alerts) = EvidenceDesk::new(store.evidence());
-    let gatherer = Gatherer::new(alerts, commands.clone(), store.evidence(), config.store.evidence_snapshot);
+    let (evidence, evidence_ended) = gather(&store, &commands, config.store.evidence_snapshot)?;
     let judging = JudgeLoop {
         evidence,
         judge,
@@ -173,14 +166,11 @@ fn start(
         training: None,
         replaced,
     };
-    let evidence_ended = spawn("evidence", move || gatherer.run())?;
     let judge_ended = spawn("judge", move || judging.run())?;
     let capture_ended = spawn("capture", move || capture.run())?;
     let (stop_mqtt, stop) = watch::channel(false);
-    let mqtt = config.mqtt.map(|settings| {
-        let parts = mqtt_parts(&store, &board, &commands, &desk, stop);
-        runtime.spawn(mqtt::run(settings, parts))
-    });
+    let parts = || mqtt_parts(&store, &board, &commands, &desk, stop);
+    let mqtt = config.mqtt.map(|settings| runtime.spawn(mqtt::run(settings, parts())));
     Ok(Daemon {
         stop_capture,
         capture_ended,
@@ -196,6 +186,17 @@ fn start(
         store,
         board,
     })
+}
+
+/// Starts what cuts evidence of alerts.
+fn gather(
+    store: &Store,
+    commands: &CommandQueue,
+    snapshot: u32,
+) -> Result<(EvidenceDesk, oneshot::Receiver<()>), AppError> {
+    let (evidence, alerts) = EvidenceDesk::new(store.evidence());
+    let gatherer = Gatherer::new(alerts, commands.clone(), store.evidence(), snapshot);
+    Ok((evidence, spawn("evidence", move || gatherer.run())?))
 }
 
 /// Starts the page. An address that was set remotely and cannot be listened on would lock everyone out who is not at

@@ -113,7 +113,7 @@ impl Recordings {
         Ok(links)
     }
 
-    fn begin(&self, wish: CaptureWish) -> Result<(CaptureRecord, Running), CaptureRefused> {
+    fn begin(&self, wish: &CaptureWish) -> Result<(CaptureRecord, Running), CaptureRefused> {
         let links = self.links()?;
         let filters = || LinkFilters::new(&wish.filter, &links);
         let sources = self.commands.sources();
@@ -129,7 +129,7 @@ impl Recordings {
         }
         drop(full);
         let past = filters()?;
-        let record = self.shared.folder.begin(begun(&wish)).inspect_err(|error| self.shared.fail(error))?;
+        let record = self.shared.folder.begin(begun(wish)).inspect_err(|error| self.shared.fail(error))?;
         let moments = self.commands.record(recorders, wish.limits.before_seconds > 0);
         let moments = moments.inspect_err(|_| {
             // Those that began take no more.
@@ -188,7 +188,7 @@ impl CaptureDesk for Recordings {
             if running.len() >= AT_ONCE {
                 return Err(CaptureRefused::Busy);
             }
-            let (record, one) = self.begin(wish)?;
+            let (record, one) = self.begin(&wish)?;
             *self.shared.failing() = None;
             running.insert(record.id, one);
             tracing::info!("capture {} on demand is begun", record.id);

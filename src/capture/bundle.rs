@@ -41,6 +41,7 @@ impl Bundle {
     }
 
     /// The packets in their order.
+    #[must_use]
     pub fn frames(&self) -> impl DoubleEndedIterator<Item = Frame<'_>> {
         self.index.iter().map(|entry| {
             let end = entry.start.saturating_add(usize::try_from(entry.kept).unwrap_or(usize::MAX));

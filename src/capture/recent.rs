@@ -190,6 +190,7 @@ impl Snapshot {
     }
 
     /// The packets, newest first. Their bytes are those that were kept.
+    #[must_use]
     pub fn frames(&self) -> impl DoubleEndedIterator<Item = Frame<'_>> {
         self.packets.frames()
     }

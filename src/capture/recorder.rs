@@ -150,19 +150,27 @@ mod tests {
         Frame { time: Timestamp::EPOCH, link: Link::Ethernet, wire_len: 60, bytes }
     }
 
-    fn recorder(filter: &str) -> (Recorder, SyncSender<Bundle>, Receiver<(usize, Bundle)>, Arc<Tally>) {
+    /// Both ends.
+    struct Bench {
+        recorder: Recorder,
+        emptied: SyncSender<Bundle>,
+        taken: Receiver<(usize, Bundle)>,
+        tally: Arc<Tally>,
+    }
+
+    fn bench(filter: &str) -> Bench {
         let (full, taken) = sync_channel(Recorder::BUNDLES);
         let tally = Arc::new(Tally::default());
         let filters = LinkFilters::new(filter, &[Link::Ethernet]).unwrap();
         let (recorder, emptied) = Recorder::new(filters, 32, 3, full, Arc::clone(&tally));
-        (recorder, emptied, taken, tally)
+        Bench { recorder, emptied, taken, tally }
     }
 
     #[test]
     fn what_matches_is_handed_on_in_order_and_cut() {
         let arp = [&[0xff; 12][..], &[8, 6], &[0; 40]].concat();
         let ip = [&[0xff; 12][..], &[8, 0], &[0; 40]].concat();
-        let (mut recorder, _emptied, taken, tally) = recorder("arp");
+        let Bench { mut recorder, taken, tally, .. } = bench("arp");
         recorder.push(&frame(&ip));
         recorder.push(&frame(&arp));
         assert!(recorder.flush());
@@ -178,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_writer_that_is_too_slow_costs_packets_and_no_memory() {
-        let (mut recorder, emptied, taken, tally) = recorder("");
+        let Bench { mut recorder, emptied, taken, tally } = bench("");
         let held = Recorder::BUNDLES * Recorder::PACKETS;
         for _ in 0..held + 500 {
             recorder.push(&frame(&[1; 20]));
