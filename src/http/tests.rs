@@ -19,13 +19,14 @@ use crate::control::{Board, CaptureState, DeviceSummary, MqttState, MqttStatus};
 use crate::time::Span;
 use fixture::{Answer, Bench, ENDLESS, GIVES_UP, NOW, PANICS, alerts, config, judge, meter, store};
 
-const READS: [(&str, &str); 22] = [
+const READS: [(&str, &str); 23] = [
     ("/", "text/html; charset=utf-8"),
     ("/style.css", "text/css; charset=utf-8"),
     ("/page.js", "text/javascript; charset=utf-8"),
     ("/dom.js", "text/javascript; charset=utf-8"),
     ("/alerts.js", "text/javascript; charset=utf-8"),
     ("/charts.js", "text/javascript; charset=utf-8"),
+    ("/captures.js", "text/javascript; charset=utf-8"),
     ("/settings.js", "text/javascript; charset=utf-8"),
     ("/system.js", "text/javascript; charset=utf-8"),
     ("/icon.svg", "image/svg+xml"),

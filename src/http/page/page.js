@@ -3,6 +3,7 @@ import { $, SHAPES, ago, answered, ask, bytes, clock, empty, make, number, perce
 import { askAlerts } from "./alerts.js";
 import { askHistory } from "./charts.js";
 import { askPerformance, showBaseline, showSystem } from "./system.js";
+import "./captures.js";
 import "./settings.js";
 
 /* Tiles */
@@ -200,7 +201,11 @@ function listen() {
     if (told.type === "statistics") {
       $("overview-failed").hidden = true;
       showStatistics(told);
-    } else askAlerts();
+    } else {
+      askAlerts();
+      // What was captured around it comes later.
+      setTimeout(askAlerts, 20000);
+    }
   };
 }
 document.addEventListener("visibilitychange", () => {

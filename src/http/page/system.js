@@ -44,13 +44,19 @@ export function showSystem(s) {
   facts("protocol-facts", kinds.map(([name, n]) => [words(name), whole.format(n)]), "no packet yet");
   const faults = s.traffic ? s.traffic.faults : [];
   facts("fault-facts", faults.map((f) => [`${words(f.layer)}: ${words(f.reason)}`, whole.format(f.packets)]), s.traffic ? "none" : "not reported yet");
-  const { store, mqtt } = s;
+  const { store, mqtt, files } = s;
+  const skipped = files ? Object.entries(files.evidence.skipped).filter(([, n]) => n) : [];
   facts("store-facts", [
     store && ["Path", store.path], store && ["Size", `${bytes(store.size_bytes)} of ${bytes(store.quota_bytes)}`],
     store && ["Alerts kept", whole.format(store.alerts)], store && ["Alerts expired", whole.format(store.alerts_expired)],
     store && ["Waiting for the broker", whole.format(store.outbox)], store && store.failing && ["Cannot write now", store.failing, "bad"],
     store && store.last_error && store.last_error !== store.failing && ["Last error", store.last_error, "warn"],
     store && store.replaced && ["Replaced; old one at", store.replaced, "warn"],
+    files && ["Evidence of alerts", files.evidence.enabled ? `${plural(files.evidence.files, "file")}, ${bytes(files.evidence.size_bytes)} of ${bytes(files.evidence.quota_bytes)}` : "off"],
+    skipped.length > 0 && ["Evidence skipped", skipped.map(([why, n]) => `${words(why)} ${whole.format(n)}`).join(", ")],
+    files && ["Captures on demand", `${whole.format(files.captures.captures)}, ${bytes(files.captures.size_bytes)} of ${bytes(files.captures.quota_bytes)}`],
+    files && files.evidence.failing && ["Evidence cannot be written", files.evidence.failing, "bad"],
+    files && files.captures.failing && ["Captures cannot be written", files.captures.failing, "bad"],
     ["MQTT", mqtt ? (mqtt.connected ? `connected to ${mqtt.broker}` : `not connected to ${mqtt.broker}`) : "not configured"],
     mqtt && ["Alerts acknowledged", whole.format(mqtt.delivered)],
   ], "not reported yet");
