@@ -55,7 +55,16 @@ impl Gathered {
 
 /// Which alerts are cut: each as it is raised, and once more as it gets worse.
 #[derive(Default)]
-pub(super) struct Cases(BTreeMap<AlertId, (Severity, u8)>);
+pub(super) struct Cases(BTreeMap<AlertId, Case>);
+
+/// What was cut of an alert.
+struct Case {
+    /// How bad it was.
+    severity: Severity,
+    cuts: u8,
+    /// Up to where.
+    until: Timestamp,
+}
 
 impl Cases {
     /// Alerts that are remembered; the oldest is forgotten, and not cut again.
@@ -67,18 +76,29 @@ impl Cases {
     pub(super) fn wants(&self, alert: &Alert) -> bool {
         match (alert.event, self.0.get(&alert.id)) {
             (Event::Raised, None) => true,
-            (Event::Updated, Some((severity, cuts))) => alert.severity > *severity && *cuts < Self::CUTS,
+            (Event::Updated, Some(case)) => alert.severity > case.severity && case.cuts < Self::CUTS,
             _ => false,
         }
     }
 
-    /// Notes that it is.
-    pub(super) fn note(&mut self, alert: &Alert) {
+    /// Begins to cut an alert, after what was cut of it before; none for one that names no address.
+    pub(super) fn begin(&mut self, alert: &Alert, snapshot: u32) -> Option<Cut> {
+        let mut cut = Cut::begin(alert, snapshot)?;
+        if let Some(case) = self.0.get(&alert.id) {
+            // Nothing twice.
+            cut.since = cut.since.max(case.until + Span::from_nanos(1));
+        }
+        self.note(alert, cut.until);
+        Some(cut)
+    }
+
+    fn note(&mut self, alert: &Alert, until: Timestamp) {
         if self.0.len() >= Self::MOST && !self.0.contains_key(&alert.id) {
             self.0.pop_first();
         }
-        let (severity, cuts) = self.0.entry(alert.id).or_insert((alert.severity, 0));
-        (*severity, *cuts) = (alert.severity, *cuts + 1);
+        let severity = alert.severity;
+        let case = self.0.entry(alert.id).or_insert(Case { severity, cuts: 0, until });
+        *case = Case { severity, cuts: case.cuts + 1, until };
     }
 }
 
@@ -101,7 +121,7 @@ impl Cut {
 
     /// Begins; none for an alert that names no address. Where it names as many peers as an alert can, there may be
     /// thousands, and only the packets of its subject are taken, which are those towards its peers, too.
-    pub(super) fn begin(alert: &Alert, snapshot: u32) -> Option<Self> {
+    fn begin(alert: &Alert, snapshot: u32) -> Option<Self> {
         let mut devices = Devices::default();
         alert.subject.mac.into_iter().for_each(|mac| devices.add_mac(mac));
         alert.subject.ips.iter().for_each(|ip| devices.add_ip(*ip));
@@ -375,13 +395,33 @@ mod tests {
             let alert = told(event, severity);
             assert_eq!(cases.wants(&alert), wanted, "{event:?} {severity:?}");
             if wanted {
-                cases.note(&alert);
+                cases.begin(&alert, 64).unwrap();
             }
         }
         for number in 2..300 {
-            cases.note(&Alert { id: AlertId::new(AT, number), ..alert(0) });
+            cases.begin(&Alert { id: AlertId::new(AT, number), ..alert(0) }, 64).unwrap();
         }
         assert_eq!(cases.0.len(), Cases::MOST);
+    }
+
+    #[test]
+    fn what_was_cut_is_not_cut_again() {
+        let mut recent = Recent::new();
+        for millis in [-1_000, 0, 15_000, 15_001, 16_000] {
+            push(&mut recent, millis, 1);
+        }
+        let mut cases = Cases::default();
+        let worse = Alert {
+            event: Event::Updated,
+            severity: Severity::Critical,
+            timestamp: AT + Span::from_secs(20),
+            ..alert(0)
+        };
+        for (alert, packets) in [(alert(0), 3), (worse, 2)] {
+            let mut cut = cases.begin(&alert, 64).unwrap();
+            cut.gather(&[moments(&recent, 0)]);
+            assert_eq!(finish(cut, 1).0, packets);
+        }
     }
 
     #[test]

@@ -112,11 +112,10 @@ impl Gatherer {
             Skipped::Busy
         } else if self.begun.len() >= PER_MINUTE {
             Skipped::Rate
-        } else if let Some(cut) = Cut::begin(alert, self.snapshot) {
+        } else if let Some(cut) = self.cases.begin(alert, self.snapshot) {
             self.begun.push_back(Stopwatch::start());
             self.pending.push((cut, Stopwatch::start()));
-            self.folder.expect(alert.id);
-            return self.cases.note(alert);
+            return self.folder.expect(alert.id);
         } else {
             Skipped::NoDevice
         };

@@ -212,10 +212,13 @@ impl Cutter {
             tracing::warn!("evidence of alert {} is skipped: too many alerts at once", alert.id);
             return self.folder.skip(alert.id, Skipped::Busy);
         }
-        if let Some(mut cut) = Cut::begin(alert, self.snapshot) {
+        if alert.event == Event::Raised {
+            // Of an earlier replay.
+            self.folder.forget(alert.id);
+        }
+        if let Some(mut cut) = self.cases.begin(alert, self.snapshot) {
             let packets = self.recent.snapshot_after(0);
             cut.gather(&[Moments { source: String::new(), counters: SourceCounters::default(), packets }]);
-            self.cases.note(alert);
             self.pending.push(cut);
         } else if alert.event == Event::Raised {
             self.folder.skip(alert.id, Skipped::NoDevice);
