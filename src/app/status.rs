@@ -44,6 +44,7 @@ pub(super) fn meter(
         bits_per_second: rate.map(|r| r.bits),
         protocols: meter.counts().protocols().collect(),
         faults: meter.counts().faults().map(|(layer, why, n)| (layer.word(), why.word(), n)).collect(),
+        unread: meter.unread().counts().to_vec(),
         flows_active: number(flows.active()),
         flows_capacity: number(config.flow_capacity),
         flows_total: flows.opened(),

@@ -46,6 +46,9 @@ pub struct MeterStatus {
     pub protocols: Vec<(&'static str, u64)>,
     /// Faults by layer and reason, zero ones left out.
     pub faults: Vec<(&'static str, &'static str, u64)>,
+    /// Application messages left unread by kind (tls_hellos, quic_hellos: a part did not come; quic_packets,
+    /// fingerprints: too many came in a second).
+    pub unread: Vec<(&'static str, u64)>,
     /// Flows in the table now.
     pub flows_active: u64,
     /// Capacity of the flow table.

@@ -164,6 +164,12 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         MetricType::Counter,
         faults,
     )?;
+    out.labelled(
+        "unread_messages",
+        "Application messages left unread: a part of them did not come, or too many came in a second",
+        "kind",
+        meter.unread.iter().copied(),
+    )?;
     out.gauge("flows_active", "Flows in the table", meter.flows_active)?;
     out.gauge("flows_capacity", "Flows that the table holds", meter.flows_capacity)?;
     out.counter("flows", "Flows seen", meter.flows_total)?;

@@ -190,6 +190,7 @@ struct TrafficView {
     bits_per_second: Option<f64>,
     protocols: BTreeMap<&'static str, u64>,
     faults: Vec<FaultView>,
+    unread: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -209,6 +210,7 @@ impl TrafficView {
             bits_per_second: meter.bits_per_second,
             protocols: meter.protocols.iter().copied().collect(),
             faults: meter.faults.iter().map(fault).collect(),
+            unread: meter.unread.iter().copied().collect(),
         }
     }
 }

@@ -406,12 +406,44 @@ pub enum Layer {
     Dns,
     /// DHCPv4.
     Dhcp,
+    /// TLS over TCP.
+    Tls,
+    /// QUIC, and the TLS in it.
+    Quic,
+    /// HTTP/1.
+    Http,
+    /// SSH.
+    Ssh,
+    /// MQTT.
+    Mqtt,
+    /// NTP.
+    Ntp,
+    /// SSDP.
+    Ssdp,
+    /// NetBIOS name service.
+    NetBios,
 }
 
 impl Layer {
     /// All layers, in order.
-    pub const ALL: [Self; 8] =
-        [Self::Link, Self::Arp, Self::Ip, Self::Tcp, Self::Udp, Self::Icmp, Self::Dns, Self::Dhcp];
+    pub const ALL: [Self; 16] = [
+        Self::Link,
+        Self::Arp,
+        Self::Ip,
+        Self::Tcp,
+        Self::Udp,
+        Self::Icmp,
+        Self::Dns,
+        Self::Dhcp,
+        Self::Tls,
+        Self::Quic,
+        Self::Http,
+        Self::Ssh,
+        Self::Mqtt,
+        Self::Ntp,
+        Self::Ssdp,
+        Self::NetBios,
+    ];
 
     /// The word for metrics and the page.
     #[must_use]
@@ -425,6 +457,14 @@ impl Layer {
             Self::Icmp => "icmp",
             Self::Dns => "dns",
             Self::Dhcp => "dhcp",
+            Self::Tls => "tls",
+            Self::Quic => "quic",
+            Self::Http => "http",
+            Self::Ssh => "ssh",
+            Self::Mqtt => "mqtt",
+            Self::Ntp => "ntp",
+            Self::Ssdp => "ssdp",
+            Self::NetBios => "netbios",
         }
     }
 }

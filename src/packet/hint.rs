@@ -132,6 +132,8 @@ pub struct NetBios {
     pub suffix: u8,
     /// A group name, where the packet says so.
     pub group: bool,
+    /// Whom the packet says the name belongs to.
+    pub address: Option<IpAddr>,
 }
 
 /// A kind of NetBIOS name service packet.
@@ -143,8 +145,10 @@ pub enum NetBiosMessage {
     Registration,
     /// Gives one up.
     Release,
-    /// Any response.
+    /// A response that says yes.
     Response,
+    /// A response that says no, by its RCODE.
+    Refusal,
 }
 
 /// What a plant protocol asks or answers, in one vocabulary.
@@ -401,8 +405,47 @@ pub struct Dns {
     pub name: DnsName,
     /// First question's type; 0 when there is none.
     pub query_type: u16,
+    /// Types of the first 16 answers of a unicast response.
+    pub answer_types: DnsTypes,
     /// mDNS: the address of the first A or AAAA record, which is the announcer's own.
     pub address: Option<IpAddr>,
+}
+
+/// A set of DNS record types.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DnsTypes(u16);
+
+impl DnsTypes {
+    const NAMED: [(u16, &'static str); 10] = [
+        (1, "A"),
+        (28, "AAAA"),
+        (5, "CNAME"),
+        (65, "HTTPS"),
+        (15, "MX"),
+        (2, "NS"),
+        (10, "NULL"),
+        (12, "PTR"),
+        (33, "SRV"),
+        (16, "TXT"),
+    ];
+
+    /// Adds a type by its number.
+    pub fn insert(&mut self, number: u16) {
+        let place = Self::NAMED.iter().position(|&(named, _)| named == number);
+        self.0 |= 1 << place.unwrap_or(Self::NAMED.len());
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The names of those in it; "other" for any that has none here.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let words = Self::NAMED.into_iter().map(|(_, word)| word).chain(["other"]);
+        words.enumerate().filter(move |(place, _)| self.0 >> place & 1 == 1).map(|(_, word)| word)
+    }
 }
 
 /// A DHCPv4 message.
@@ -418,6 +461,37 @@ pub struct Dhcp {
     pub host_name: Text<63>,
     /// Option 60.
     pub vendor_class: Text<63>,
+    /// Option 55: what the client wants to know, in its order, which tells systems apart.
+    pub parameters: DhcpParameters,
+}
+
+/// The codes of a DHCP parameter request list, the first [`Self::CAPACITY`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DhcpParameters {
+    codes: [u8; Self::CAPACITY],
+    length: u8,
+}
+
+impl DhcpParameters {
+    /// Windows asks for 14, printers for up to 30.
+    pub const CAPACITY: usize = 32;
+
+    /// The list of an option.
+    #[must_use]
+    pub fn new(codes: &[u8]) -> Self {
+        let mut list = Self::default();
+        for (to, from) in list.codes.iter_mut().zip(codes) {
+            *to = *from;
+            list.length += 1;
+        }
+        list
+    }
+
+    /// The codes in the client's order.
+    #[must_use]
+    pub fn codes(&self) -> &[u8] {
+        self.codes.get(..usize::from(self.length)).unwrap_or(&self.codes)
+    }
 }
 
 /// DHCP option 53.

@@ -15,12 +15,13 @@ mod samples;
 mod transport;
 mod window;
 
+pub use application::Unread;
 pub use digest::{
     Arp, ArpOperation, BadMac, Digest, Encapsulation, Fault, FaultReason, Frame, Icmp, IcmpKind, Ip, Layer,
     Link, Mac, Network, Tcp, TcpFlags, Transport, Tunnel, Udp, UnknownType,
 };
 pub use dissect::{Depth, Dissector, dissect};
 pub use hint::{
-    Application, ClientHello, Dhcp, DhcpMessage, Direction, Dns, DnsName, Effect, Hint, Http, Mqtt, NetBios,
-    NetBiosMessage, Ntp, Operation, PlantProtocol, Ssdp, SsdpMessage, Ssh,
+    Application, ClientHello, Dhcp, DhcpMessage, DhcpParameters, Direction, Dns, DnsName, DnsTypes, Effect,
+    Hint, Http, Mqtt, NetBios, NetBiosMessage, Ntp, Operation, PlantProtocol, Ssdp, SsdpMessage, Ssh,
 };

@@ -625,6 +625,7 @@ pub(crate) fn meter() -> MeterStatus {
             ("dns", 22_010),
         ],
         faults: vec![("ipv4", "truncated", 17), ("tcp", "bad_offset", 2)],
+        unread: vec![("tls_hellos", 3), ("quic_hellos", 1), ("quic_packets", 0), ("fingerprints", 0)],
         flows_active: 412,
         flows_capacity: 65_536,
         flows_total: 88_120,
