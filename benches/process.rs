@@ -97,11 +97,7 @@ fn least(mut run: impl FnMut() -> io::Result<Cost>) -> io::Result<Cost> {
 }
 
 /// Runs a program and reads what the kernel says of it.
-#[expect(
-    unsafe_code,
-    clippy::zombie_processes,
-    reason = "the standard library tells no usage of a child: wait4(2) waits"
-)]
+#[expect(unsafe_code, reason = "the standard library tells no usage of a child: wait4(2) waits")]
 fn run(command: &mut Command) -> io::Result<Cost> {
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
     let pid = libc::pid_t::try_from(child.id()).map_err(io::Error::other)?;
