@@ -212,7 +212,7 @@ mod tests {
     fn the_oldest_makes_room() {
         let mut all = Gatherings::new(1);
         for port in 0..70 {
-            assert!(!all.table.find(&stream(port)).is_some());
+            assert!(all.table.find(&stream(port)).is_none());
             all.start(stream(port), (), at(1)).unwrap();
             assert!(all.may_have(port, 443));
         }

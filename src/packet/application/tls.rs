@@ -189,15 +189,11 @@ mod tests {
     }
 
     /// Sends the parts in this order, each at its offset; gives the hints.
-    fn send(
-        dissector: &mut Dissector,
-        stream: &[u8],
-        parts: &[std::ops::Range<usize>],
-    ) -> Vec<Option<ClientHello>> {
+    fn send(dissector: &mut Dissector, stream: &[u8], parts: &[(usize, usize)]) -> Vec<Option<ClientHello>> {
         let base = u32::MAX - 700;
-        let parts = parts.iter().map(|part| {
-            let sequence = base.wrapping_add(u32::try_from(part.start).unwrap());
-            hello(&feed(dissector, 0, &segment(PORTS, sequence, &stream[part.clone()])))
+        let parts = parts.iter().map(|&(start, end)| {
+            let sequence = base.wrapping_add(u32::try_from(start).unwrap());
+            hello(&feed(dissector, 0, &segment(PORTS, sequence, &stream[start..end])))
         });
         parts.collect()
     }
@@ -214,7 +210,7 @@ mod tests {
         let stream = tls_record(&client_hello(1216));
         for at in 1..stream.len() {
             let mut dissector = Dissector::new(1);
-            let found = send(&mut dissector, &stream, &[0..at, at..stream.len()]);
+            let found = send(&mut dissector, &stream, &[(0, at), (at, stream.len())]);
             assert_eq!(found[0].is_some(), at >= 9, "{at}: the first segment tells what it is");
             assert!(found[0].is_none_or(|hello| hello.ja4.is_empty()));
             assert!(is_whole(found[1]), "{at}");
@@ -225,7 +221,8 @@ mod tests {
     #[test]
     fn segments_out_of_order_and_again() {
         let stream = tls_record(&client_hello(1800));
-        let found = send(&mut Dissector::new(1), &stream, &[0..500, 1000..stream.len(), 0..500, 400..1000]);
+        let found =
+            send(&mut Dissector::new(1), &stream, &[(0, 500), (1000, stream.len()), (0, 500), (400, 1000)]);
         assert_eq!(
             found.iter().map(|hello| is_whole(*hello)).collect::<Vec<_>>(),
             [false, false, false, true]
@@ -240,7 +237,7 @@ mod tests {
             let stream = records.concat();
             assert!(is_whole(hello(&digest(&segment(PORTS, 1, &stream)))), "{size}");
             let half = stream.len() / 2;
-            let found = send(&mut Dissector::new(1), &stream, &[0..half, half..stream.len()]);
+            let found = send(&mut Dissector::new(1), &stream, &[(0, half), (half, stream.len())]);
             assert!(is_whole(found[1]), "{size}");
         }
     }
@@ -252,7 +249,7 @@ mod tests {
         assert_eq!((part.server_name.as_str(), part.ja4.as_str()), ("shop.example", ""));
         let long = tls_record(&client_hello(5000));
         let mut dissector = Dissector::new(1);
-        assert!(send(&mut dissector, &long, &[0..1400])[0].is_some());
+        assert!(send(&mut dissector, &long, &[(0, 1400)])[0].is_some());
         assert_eq!(dissector.unread().tls_hellos, 1, "too long to be waited for");
     }
 
@@ -260,7 +257,7 @@ mod tests {
     fn what_does_not_come_is_counted() {
         let stream = tls_record(&client_hello(1216));
         let mut dissector = Dissector::new(1);
-        send(&mut dissector, &stream, &[0..600]);
+        send(&mut dissector, &stream, &[(0, 600)]);
         let late = feed(&mut dissector, 8_001, &segment(PORTS, u32::MAX - 100, &stream[600..]));
         assert!(hello(&late).is_none());
         assert_eq!(dissector.unread().tls_hellos, 1);
@@ -274,7 +271,7 @@ mod tests {
     fn a_new_connection_with_the_same_ports() {
         let stream = tls_record(&client_hello(1216));
         let mut dissector = Dissector::new(1);
-        send(&mut dissector, &stream, &[0..600]);
+        send(&mut dissector, &stream, &[(0, 600)]);
         feed(&mut dissector, 1, &segment(PORTS, 70_000, &stream[..600]));
         assert!(is_whole(hello(&feed(&mut dissector, 2, &segment(PORTS, 70_600, &stream[600..])))));
         assert_eq!(dissector.unread().tls_hellos, 1);
@@ -318,9 +315,9 @@ mod tests {
         let stream = tls_record(&client_hello(1216));
         let mut dissector = Dissector::new(1);
         dissector.set_depth(Depth::Essential);
-        assert_eq!(send(&mut dissector, &stream, &[0..600, 600..stream.len()]), [None, None]);
+        assert_eq!(send(&mut dissector, &stream, &[(0, 600), (600, stream.len())]), [None, None]);
         dissector.set_depth(Depth::Full);
-        assert_eq!(send(&mut dissector, &stream, &[600..stream.len()]), [None]);
+        assert_eq!(send(&mut dissector, &stream, &[(600, stream.len())]), [None]);
     }
 
     #[test]
