@@ -406,12 +406,47 @@ pub enum Layer {
     Dns,
     /// DHCPv4.
     Dhcp,
+    /// Modbus/TCP.
+    Modbus,
+    /// S7comm.
+    S7,
+    /// DNP3.
+    Dnp3,
+    /// EtherNet/IP and CIP.
+    EtherNetIp,
+    /// IEC 60870-5-104.
+    Iec104,
+    /// BACnet/IP.
+    Bacnet,
+    /// PROFINET DCP.
+    ProfinetDcp,
+    /// GOOSE.
+    Goose,
+    /// OPC UA binary.
+    OpcUa,
 }
 
 impl Layer {
     /// All layers, in order.
-    pub const ALL: [Self; 8] =
-        [Self::Link, Self::Arp, Self::Ip, Self::Tcp, Self::Udp, Self::Icmp, Self::Dns, Self::Dhcp];
+    pub const ALL: [Self; 17] = [
+        Self::Link,
+        Self::Arp,
+        Self::Ip,
+        Self::Tcp,
+        Self::Udp,
+        Self::Icmp,
+        Self::Dns,
+        Self::Dhcp,
+        Self::Modbus,
+        Self::S7,
+        Self::Dnp3,
+        Self::EtherNetIp,
+        Self::Iec104,
+        Self::Bacnet,
+        Self::ProfinetDcp,
+        Self::Goose,
+        Self::OpcUa,
+    ];
 
     /// The word for metrics and the page.
     #[must_use]
@@ -425,6 +460,15 @@ impl Layer {
             Self::Icmp => "icmp",
             Self::Dns => "dns",
             Self::Dhcp => "dhcp",
+            Self::Modbus => "modbus",
+            Self::S7 => "s7comm",
+            Self::Dnp3 => "dnp3",
+            Self::EtherNetIp => "ethernet_ip",
+            Self::Iec104 => "iec104",
+            Self::Bacnet => "bacnet",
+            Self::ProfinetDcp => "profinet_dcp",
+            Self::Goose => "goose",
+            Self::OpcUa => "opc_ua",
         }
     }
 }
