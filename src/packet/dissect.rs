@@ -5,6 +5,7 @@
 
 use etherparse::{EtherType, Ethernet2Header, Ethernet2HeaderSlice, SingleVlanHeader, SingleVlanHeaderSlice};
 
+use super::application::Memory;
 use super::digest::{Digest, Fault, FaultReason, Frame, Layer, Link, Mac, Network};
 use super::hint::Hint;
 use super::window::Window;
@@ -26,25 +27,25 @@ pub enum Depth {
 /// Reads frames. It remembers only what lies in several of them.
 #[derive(Debug)]
 pub struct Dissector {
-    depth: Depth,
+    memory: Memory,
 }
 
 impl Dissector {
     /// Nothing seen yet. `hash_seed` is the key of its tables.
     #[must_use]
     pub fn new(_hash_seed: u64) -> Self {
-        Self { depth: Depth::Full }
+        Self { memory: Memory::none() }
     }
 
     /// From now on.
     pub const fn set_depth(&mut self, depth: Depth) {
-        self.depth = depth;
+        self.memory.depth = depth;
     }
 
     /// Reads one frame, as `dissect` does.
     #[must_use]
     pub fn dissect(&mut self, frame: &Frame<'_>) -> Digest {
-        dissect(frame)
+        read(frame, &mut self.memory)
     }
 }
 
@@ -57,6 +58,10 @@ impl Dissector {
 /// - A TCP header of which the capture cut only options is read, with a fault.
 #[must_use]
 pub fn dissect(frame: &Frame<'_>) -> Digest {
+    read(frame, &mut Memory::none())
+}
+
+fn read(frame: &Frame<'_>, memory: &mut Memory) -> Digest {
     let window = Window::of(frame);
     let mut digest = Digest {
         time: frame.time,
@@ -72,7 +77,7 @@ pub fn dissect(frame: &Frame<'_>) -> Digest {
         fault: None,
     };
     match frame.link {
-        Link::Ethernet => ethernet(window, &mut digest),
+        Link::Ethernet => ethernet(window, memory, &mut digest),
         Link::Unknown(_) => digest.note(Layer::Link, FaultReason::UnknownLink),
     }
     digest
@@ -85,7 +90,7 @@ impl Digest {
     }
 }
 
-fn ethernet(frame: Window<'_>, digest: &mut Digest) {
+fn ethernet(frame: Window<'_>, memory: &mut Memory, digest: &mut Digest) {
     let Ok(header) = Ethernet2HeaderSlice::from_slice(frame.bytes) else {
         return digest.note(Layer::Link, frame.shortage(Ethernet2Header::LEN));
     };
@@ -109,8 +114,8 @@ fn ethernet(frame: Window<'_>, digest: &mut Digest) {
     digest.ether_type = ether_type.0;
     match ether_type {
         EtherType::ARP => arp::read(rest, digest),
-        EtherType::IPV4 => ip::read(rest, ip::v4, digest),
-        EtherType::IPV6 => ip::read(rest, ip::v6, digest),
+        EtherType::IPV4 => ip::read(rest, ip::v4, memory, digest),
+        EtherType::IPV6 => ip::read(rest, ip::v6, memory, digest),
         _ => {}
     }
 }

@@ -3,11 +3,10 @@
 //! Borrowed bytes end here. What goes on is a [`Digest`]: plain, `Copy`, and free of anything that could grow.
 //! Malformed bytes are data: a digest says how far it got and, in [`Digest::fault`], why it stopped.
 
+mod application;
 mod arp;
-mod dhcp;
 mod digest;
 mod dissect;
-mod dns;
 mod hint;
 mod icmp;
 mod ip;

@@ -8,9 +8,9 @@ use std::net::IpAddr;
 
 use smoltcp::wire::{DnsFlags, DnsPacket, DnsQueryType};
 
-use super::digest::FaultReason;
-use super::hint::{Dns, DnsName};
-use super::window::Window;
+use crate::packet::digest::FaultReason;
+use crate::packet::hint::{Dns, DnsName};
+use crate::packet::window::Window;
 
 const HEADER: usize = 12;
 

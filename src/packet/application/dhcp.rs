@@ -3,10 +3,10 @@
 
 use smoltcp::wire::{ArpHardware, DhcpMessageType, DhcpOpCode, DhcpPacket};
 
-use super::digest::{FaultReason, Mac};
-use super::hint::{Dhcp, DhcpMessage};
-use super::window::Window;
 use crate::bounded::Text;
+use crate::packet::digest::{FaultReason, Mac};
+use crate::packet::hint::{Dhcp, DhcpMessage};
+use crate::packet::window::Window;
 
 /// Fixed fields and magic cookie.
 const HEADER: usize = 240;
