@@ -9,6 +9,7 @@ mod dns;
 use super::digest::{Digest, Ip, Layer, Tcp, Transport, Udp};
 use super::dissect::Depth;
 use super::hint::Hint;
+use super::plant;
 use super::window::Window;
 
 const DNS_PORT: u16 = 53;
@@ -39,11 +40,12 @@ pub(super) fn read(payload: Window<'_>, ip: &Ip, memory: &mut Memory, digest: &m
 }
 
 /// A segment with payload. What is not sure of its protocol leaves the digest as it is, so that the next is tried.
-pub(super) fn of_tcp(_tcp: &Tcp, payload: Window<'_>, memory: &mut Memory, _digest: &mut Digest) {
+pub(super) fn of_tcp(tcp: &Tcp, payload: Window<'_>, memory: &mut Memory, digest: &mut Digest) {
     if payload.bytes.is_empty() || memory.depth == Depth::Essential {
         return;
     }
     // By content on any port, then the plant's protocols by port.
+    plant::of_tcp((tcp.source_port, tcp.destination_port), payload, digest);
 }
 
 /// A datagram. Ports decide first.
@@ -65,6 +67,7 @@ pub(super) fn of_udp(udp: &Udp, payload: Window<'_>, memory: &mut Memory, digest
         return;
     }
     // By port and content: the plant's protocols, then QUIC on any port.
+    plant::of_udp((udp.source_port, udp.destination_port), payload, digest);
 }
 
 #[cfg(test)]

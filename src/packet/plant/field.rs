@@ -29,11 +29,6 @@ pub(super) fn le24(bytes: &[u8], at: usize) -> Option<u32> {
     array(bytes, at).map(|[a, b, c]| u32::from_le_bytes([a, b, c, 0]))
 }
 
-/// Four bytes, most significant first.
-pub(super) fn be32(bytes: &[u8], at: usize) -> Option<u32> {
-    array(bytes, at).map(u32::from_be_bytes)
-}
-
 /// Four bytes, least significant first.
 pub(super) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
     array(bytes, at).map(u32::from_le_bytes)
@@ -60,8 +55,8 @@ mod tests {
         assert_eq!((le16(&bytes, 3), le16(&bytes, 4)), (Some(0x0504), None));
         assert_eq!((be24(&bytes, 2), be24(&bytes, 3)), (Some(0x03_0405), None));
         assert_eq!((le24(&bytes, 2), le24(&bytes, 3)), (Some(0x05_0403), None));
-        assert_eq!((be32(&bytes, 1), be32(&bytes, 2)), (Some(0x0203_0405), None));
-        assert_eq!((le32(&bytes, 1), le32(&bytes, usize::MAX)), (Some(0x0504_0302), None));
+        assert_eq!((le32(&bytes, 1), le32(&bytes, 2)), (Some(0x0504_0302), None));
+        assert_eq!((byte(&bytes, usize::MAX), le32(&bytes, usize::MAX)), (None, None));
     }
 
     /// The test vectors of draft-eastlake-fnv.

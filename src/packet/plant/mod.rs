@@ -44,6 +44,17 @@ enum Way {
     Unknown,
 }
 
+/// What messages lie in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carrier {
+    /// A stream's segment: a message may go on in the next.
+    Segment,
+    /// A datagram: messages end where it ends.
+    Datagram,
+    /// An Ethernet frame: one message, and padding.
+    Frame,
+}
+
 /// The message at the start of some bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Message {
@@ -75,6 +86,14 @@ const ENIP_IO: Protocol = Protocol { layer: Layer::EtherNetIp, read: enip::read_
 const IEC104: Protocol = Protocol { layer: Layer::Iec104, read: iec104::read, certain: iec104::is_certain };
 const BACNET: Protocol = Protocol { layer: Layer::Bacnet, read: bacnet::read, certain: bacnet::is_certain };
 const OPC_UA: Protocol = Protocol { layer: Layer::OpcUa, read: opcua::read, certain: opcua::is_certain };
+
+const PROFINET: Protocol = Protocol { layer: Layer::ProfinetDcp, read: profinet::read, certain: |_| true };
+const GOOSE: Protocol = Protocol { layer: Layer::Goose, read: goose::read, certain: |_| true };
+
+/// EtherType of PROFINET.
+pub(super) const PROFINET_TYPE: u16 = 0x8892;
+/// EtherType of GOOSE.
+pub(super) const GOOSE_TYPE: u16 = 0x88b8;
 
 const fn by_tcp_port(port: u16) -> Option<Protocol> {
     match port {
@@ -118,50 +137,53 @@ const fn by_udp_start(byte: u8) -> Option<Protocol> {
 
 /// Reads the payload of a segment between two ports; whether it is a plant protocol's.
 pub(super) fn of_tcp(ports: (u16, u16), payload: Window<'_>, digest: &mut Digest) -> bool {
-    of(ports, by_tcp_port, by_tcp_start, payload, digest)
+    let found = protocol(ports, by_tcp_port, by_tcp_start, payload);
+    found.is_some_and(|(protocol, way)| tell(protocol, way, Carrier::Segment, payload, digest))
 }
 
 /// Reads the payload of a datagram between two ports; whether it is a plant protocol's.
 pub(super) fn of_udp(ports: (u16, u16), payload: Window<'_>, digest: &mut Digest) -> bool {
-    of(ports, by_udp_port, by_udp_start, payload, digest)
+    let found = protocol(ports, by_udp_port, by_udp_start, payload);
+    found.is_some_and(|(protocol, way)| tell(protocol, way, Carrier::Datagram, payload, digest))
 }
 
-/// Reads what follows EtherType 0x8892.
+/// Reads what follows [`PROFINET_TYPE`].
 pub(super) fn of_profinet(window: Window<'_>, digest: &mut Digest) {
-    tell(Layer::ProfinetDcp, profinet::read, Way::Unknown, window, digest);
+    tell(PROFINET, Way::Unknown, Carrier::Frame, window, digest);
 }
 
-/// Reads what follows EtherType 0x88b8.
+/// Reads what follows [`GOOSE_TYPE`].
 pub(super) fn of_goose(window: Window<'_>, digest: &mut Digest) {
-    tell(Layer::Goose, goose::read, Way::Unknown, window, digest);
+    tell(GOOSE, Way::Unknown, Carrier::Frame, window, digest);
 }
 
-fn of(
+fn protocol(
     (source, destination): (u16, u16),
     by_port: fn(u16) -> Option<Protocol>,
     by_start: fn(u8) -> Option<Protocol>,
     payload: Window<'_>,
-    digest: &mut Digest,
-) -> bool {
-    let Some(&start) = payload.bytes.first() else { return false };
-    let (protocol, way) = match (by_port(destination), by_port(source)) {
-        (Some(protocol), None) => (protocol, Way::ToServer),
-        (None, Some(protocol)) => (protocol, Way::FromServer),
-        (Some(protocol), Some(_)) => (protocol, Way::Unknown),
-        (None, None) => match by_start(start) {
-            Some(protocol) if (protocol.certain)(payload) => (protocol, Way::Unknown),
-            _ => return false,
-        },
-    };
-    tell(protocol.layer, protocol.read, way, payload, digest)
+) -> Option<(Protocol, Way)> {
+    let &start = payload.bytes.first()?;
+    match (by_port(destination), by_port(source)) {
+        (Some(protocol), None) => Some((protocol, Way::ToServer)),
+        (None, Some(protocol)) => Some((protocol, Way::FromServer)),
+        (Some(protocol), Some(_)) => Some((protocol, Way::Unknown)),
+        (None, None) => {
+            let protocol = by_start(start)?;
+            (protocol.certain)(payload).then_some((protocol, Way::Unknown))
+        }
+    }
 }
 
-/// Writes the most consequential message to the digest.
-fn tell(layer: Layer, read: Read, way: Way, payload: Window<'_>, digest: &mut Digest) -> bool {
+/// Writes the most consequential message to the digest; whether there is any.
+fn tell(protocol: Protocol, way: Way, carrier: Carrier, payload: Window<'_>, digest: &mut Digest) -> bool {
+    let Protocol { layer, read, .. } = protocol;
+    let most = if carrier == Carrier::Frame { 1 } else { MAX_MESSAGES };
     let mut told: Option<Operation> = None;
     let mut messages: u16 = 0;
     let mut rest = payload;
-    while messages < MAX_MESSAGES && !rest.bytes.is_empty() {
+    let mut cut = payload.bytes.len() < payload.length();
+    while messages < most && !rest.bytes.is_empty() {
         let Some(message) = read(rest.bytes, way) else { break };
         messages += 1;
         if let Some(operation) = message.operation
@@ -172,10 +194,15 @@ fn tell(layer: Layer, read: Read, way: Way, payload: Window<'_>, digest: &mut Di
         if let Some(reason) = message.fault {
             digest.note(layer, reason);
         }
+        if carrier != Carrier::Segment && message.length > rest.length() {
+            digest.note(layer, FaultReason::BadLength);
+        }
+        if messages == most {
+            cut = message.length > rest.bytes.len();
+        }
         rest = rest.after(message.length.max(1));
     }
-    let begun = messages > 0 || payload.bytes.len() < LONGEST_HEADER;
-    if begun && messages < MAX_MESSAGES && payload.bytes.len() < payload.length() {
+    if cut && (messages > 0 || payload.bytes.len() < LONGEST_HEADER) {
         digest.note(layer, FaultReason::Cut);
     }
     if let Some(operation) = told {

@@ -43,8 +43,10 @@ pub(super) fn read(bytes: &[u8], way: Way) -> Option<Message> {
     let whole = PREFIX + usize::from(length);
     let data = bytes.get(DATA..bytes.len().min(whole)).unwrap_or_default();
     let direction = if is_response { Direction::Response } else { Direction::Request };
-    let operation =
-        Operation { unit: unit.into(), ..Operation::new(PlantProtocol::Modbus, direction, Effect::Other, code.into()) };
+    let operation = Operation {
+        unit: unit.into(),
+        ..Operation::new(PlantProtocol::Modbus, direction, Effect::Other, code.into())
+    };
     let operation = if is_error {
         Operation { effect: effect(code, &[]), error: byte(data, 0).map(u16::from), ..operation }
     } else if is_response {
@@ -54,7 +56,8 @@ pub(super) fn read(bytes: &[u8], way: Way) -> Option<Message> {
     };
     let is_whole = bytes.len() >= whole;
     let expected = if is_error { Some(1) } else { data_length(code, is_response, data) };
-    let fault = (is_whole && expected.is_some_and(|expected| expected != data.len())).then_some(FaultReason::BadLength);
+    let fault = (is_whole && expected.is_some_and(|expected| expected != data.len()))
+        .then_some(FaultReason::BadLength);
     Some(Message { operation: Some(operation), length: whole, fault })
 }
 
@@ -278,7 +281,10 @@ pub(super) mod tests {
             let message = read(&whole[..length], Way::ToServer).unwrap();
             let operation = message.operation.unwrap();
             assert_eq!((message.length, message.fault), (17, None));
-            assert_eq!((operation.effect, operation.address, operation.count), (Effect::Write, address, count));
+            assert_eq!(
+                (operation.effect, operation.address, operation.count),
+                (Effect::Write, address, count)
+            );
         }
     }
 }
