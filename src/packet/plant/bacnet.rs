@@ -293,3 +293,161 @@ const fn unconfirmed(choice: u8) -> (Direction, Effect) {
         _ => (Direction::Request, Effect::Other),
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// An original unicast NPDU.
+    pub(in super::super) fn unicast(npdu: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(BVLC + npdu.len()).unwrap();
+        [&[START, 10, 0, length][..], npdu].concat()
+    }
+
+    fn told(npdu: &[u8]) -> Operation {
+        let bytes = unicast(npdu);
+        let message = read(&bytes, Way::Unknown).unwrap();
+        assert_eq!((message.length, message.fault), (bytes.len(), None), "{npdu:x?}");
+        message.operation.unwrap()
+    }
+
+    /// A request to this device.
+    fn asked(service: u8, data: &[u8]) -> Operation {
+        let operation = told(&[&[1, 4, 0, 5, 1, service][..], data].concat());
+        assert_eq!((operation.direction, operation.code), (Direction::Request, service.into()));
+        operation
+    }
+
+    /// Analog output 7 as context tag 0, and its present value as context tag 1.
+    const OBJECT: [u8; 5] = [0x0c, 0, 0x40, 0, 7];
+    const VALUE: [u8; 2] = [0x19, 85];
+    const NUMBER: u32 = 1 << 22 | 7;
+
+    #[test]
+    fn confirmed_services_have_their_effect() {
+        use Effect::{Configure, Control, Mode, Other, Program, Read, Report, Session, Write};
+        for (service, effect) in [
+            (0, Write),
+            (1, Report),
+            (2, Report),
+            (5, Read),
+            (6, Program),
+            (7, Program),
+            (8, Write),
+            (9, Write),
+            (10, Configure),
+            (11, Configure),
+            (12, Read),
+            (14, Read),
+            (15, Write),
+            (16, Write),
+            (17, Mode),
+            (18, Other),
+            (20, Mode),
+            (21, Session),
+            (26, Read),
+            (27, Control),
+            (28, Read),
+            (29, Read),
+            (99, Other),
+        ] {
+            assert_eq!(asked(service, &[]).effect, effect, "{service}");
+        }
+    }
+
+    #[test]
+    fn requests_tell_object_and_property() {
+        let about = |service, data: &[u8]| {
+            let operation = asked(service, data);
+            (operation.object, operation.address)
+        };
+        let single = [&OBJECT[..], &VALUE].concat();
+        assert_eq!(about(12, &single), (NUMBER, 85));
+        let value = [0x3e, 0x44, 0x41, 0xa0, 0, 0, 0x3f, 0x49, 8];
+        assert_eq!(about(15, &[&single[..], &value].concat()), (NUMBER, 85));
+        assert_eq!(about(14, &[&OBJECT[..], &[0x1e, 0x09, 85, 0x1f]].concat()), (NUMBER, 85));
+        assert_eq!(
+            about(16, &[&OBJECT[..], &[0x1e, 0x0a, 2, 0, 0x2e, 0x21, 1, 0x2f, 0x1f]].concat()),
+            (NUMBER, 512)
+        );
+        assert_eq!(about(5, &[0x09, 18, 0x1c, 0, 0x40, 0, 7, 0x29, 1]), (NUMBER, 0));
+        assert_eq!(about(1, &[0x09, 18, 0x1c, 2, 0, 0, 1, 0x2c, 0, 0x40, 0, 7, 0x39, 9]), (NUMBER, 0));
+        assert_eq!(about(11, &[0xc4, 0, 0x40, 0, 7]), (NUMBER, 0));
+        assert_eq!(about(20, &[0x09, 1]), (0, 1));
+    }
+
+    #[test]
+    fn answers_tell_what_they_answer() {
+        let answer = |apdu: &[u8]| {
+            let operation = told(&[&[1, 0][..], apdu].concat());
+            assert_eq!(operation.direction, Direction::Response);
+            (operation.effect, operation.code, operation.object, operation.error)
+        };
+        assert_eq!(answer(&[0x20, 1, 15]), (Effect::Write, 15, 0, None));
+        let read = [&[0x30, 1, 12][..], &OBJECT, &VALUE, &[0x3e, 0x91, 1, 0x3f]].concat();
+        assert_eq!(answer(&read), (Effect::Read, 12, NUMBER, None));
+        assert_eq!(answer(&[0x40, 1, 0, 1]), (Effect::Session, 0x0404, 0, None));
+        assert_eq!(answer(&[0x50, 1, 15, 0x91, 2, 0x91, 40]), (Effect::Write, 15, 0, Some(0x0228)));
+        assert_eq!(answer(&[0x60, 1, 9]), (Effect::Session, 0x0406, 0, Some(9)));
+        assert_eq!(answer(&[0x71, 1, 4]), (Effect::Session, 0x0407, 0, Some(4)));
+    }
+
+    #[test]
+    fn unconfirmed_services_and_messages_between_routers() {
+        use Direction::{Request, Response, Unsolicited};
+        for (service, direction, effect) in [
+            (0, Unsolicited, Effect::Identify),
+            (1, Unsolicited, Effect::Identify),
+            (2, Unsolicited, Effect::Report),
+            (4, Request, Effect::Other),
+            (6, Request, Effect::Configure),
+            (7, Request, Effect::Identify),
+            (8, Request, Effect::Identify),
+            (9, Request, Effect::Configure),
+            (10, Request, Effect::Write),
+        ] {
+            let operation = told(&[1, 0, 0x10, service]);
+            assert_eq!((operation.direction, operation.effect), (direction, effect), "{service}");
+            assert_eq!(operation.code, 0x0100 | u16::from(service));
+        }
+        for (kind, direction, effect) in [
+            (0, Request, Effect::Identify),
+            (1, Unsolicited, Effect::Identify),
+            (3, Response, Effect::Session),
+            (6, Request, Effect::Configure),
+        ] {
+            let operation = told(&[1, 0x80, kind, 1, 0, 0]);
+            assert_eq!((operation.direction, operation.effect), (direction, effect), "{kind}");
+            assert_eq!(operation.code, 0x0200 | u16::from(kind));
+        }
+        for (function, effect) in
+            [(1, Effect::Configure), (2, Effect::Read), (5, Effect::Session), (8, Effect::Configure)]
+        {
+            let operation = read(&[START, function, 0, 6, 0, 60], Way::Unknown).unwrap().operation.unwrap();
+            assert_eq!((operation.effect, operation.code), (effect, 0x0300 | u16::from(function)));
+        }
+        assert_eq!(
+            read(&[START, 0, 0, 6, 0, 0x30], Way::Unknown).unwrap().operation.unwrap().error,
+            Some(0x30)
+        );
+    }
+
+    #[test]
+    fn the_unit_is_the_station_behind_the_router() {
+        let request = [&[1, 0x24, 0, 20, 1, 3, 255, 0, 5, 1, 12][..], &OBJECT, &VALUE].concat();
+        let operation = told(&request);
+        assert_eq!((operation.unit, operation.object), (20 << 16 | 3, NUMBER));
+        assert_eq!(told(&[1, 0x08, 0, 20, 1, 3, 0x20, 1, 15]).unit, 20 << 16 | 3);
+        let forwarded = [&[START, FORWARDED, 0, 14, 192, 0, 2, 1, 0xba, 0xc0][..], &[1, 0, 0x10, 8]].concat();
+        assert_eq!(read(&forwarded, Way::Unknown).unwrap().operation.unwrap().code, 0x0108);
+    }
+
+    #[test]
+    fn values_beyond_the_message_are_a_fault_and_other_versions_no_message() {
+        let broken = unicast(&[1, 4, 0, 5, 1, 12, 0x0c, 0, 0x40]);
+        assert_eq!(read(&broken, Way::Unknown).unwrap().fault, Some(FaultReason::BadLength));
+        assert_eq!(read(&unicast(&[2, 4, 0, 5, 1, 12]), Way::Unknown), None);
+        assert_eq!(read(&[START, 13, 0, 6, 1, 0], Way::Unknown), None);
+        assert_eq!(read(&unicast(&[1, 0, 0x80, 1]), Way::Unknown), None);
+    }
+}

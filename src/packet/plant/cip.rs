@@ -249,3 +249,140 @@ impl Path {
         told
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A request to instance 1 of a class.
+    fn asked(service: u8, class: u8, data: &[u8]) -> Operation {
+        let (operation, fault) = read(&[&[service, 2, 0x20, class, 0x24, 1][..], data].concat());
+        assert_eq!((operation.direction, operation.code, fault), (Direction::Request, service.into(), None));
+        assert_eq!(operation.object, u32::from(class) << 16 | 1);
+        operation
+    }
+
+    #[test]
+    fn services_have_their_effect_by_class() {
+        use Effect::{Configure, Control, Diagnose, Identify, Mode, Other, Program, Read, Session, Write};
+        for (service, class, effect) in [
+            (0x01, 0x01, Identify),
+            (0x01, 0xf5, Read),
+            (0x02, 0xf5, Write),
+            (0x03, 0x04, Read),
+            (0x04, 0x04, Write),
+            (0x05, 0x01, Mode),
+            (0x06, 0x8e, Mode),
+            (0x07, 0x8e, Mode),
+            (0x08, 0x04, Configure),
+            (0x09, 0x04, Configure),
+            (0x0e, 0x04, Read),
+            (0x10, 0x04, Write),
+            (0x16, 0x04, Configure),
+            (0x54, 0x06, Session),
+            (0x5b, 0x06, Session),
+            (0x4e, 0x06, Session),
+            (0x5a, 0x06, Diagnose),
+            (0x4b, 0x37, Program),
+            (0x4c, 0x6b, Read),
+            (0x4e, 0x6b, Write),
+            (0x55, 0x6b, Read),
+            (0x4c, 0x99, Other),
+            (0x4b, 0x64, Other),
+        ] {
+            assert_eq!(asked(service, class, &[]).effect, effect, "{service:x} {class:x}");
+        }
+        // PCCC: requester of 7 octets, command, status, transaction, function.
+        for (command, function, effect) in [
+            (0x0f, 0x68, Read),
+            (0x0f, 0xa2, Read),
+            (0x0f, 0x67, Write),
+            (0x0f, 0xaa, Write),
+            (0x0f, 0x80, Mode),
+            (0x0f, 0x3a, Mode),
+            (0x0f, 0x41, Control),
+            (0x0f, 0x53, Program),
+            (0x06, 0x03, Identify),
+            (0x06, 0x00, Diagnose),
+            (0x01, 0x00, Read),
+            (0x08, 0x00, Write),
+            (0x0f, 0xee, Other),
+        ] {
+            let data = [7, 0, 0, 0, 0, 0, 0, command, 0, 1, 0, function];
+            assert_eq!(asked(0x4b, 0x67, &data).effect, effect, "{command:x} {function:x}");
+        }
+    }
+
+    const TAG: [u8; 8] = [0x91, 5, b's', b'p', b'e', b'e', b'd', 0];
+
+    #[test]
+    fn tags_are_told_by_a_hash_of_their_name() {
+        let about = |message: &[u8]| {
+            let (operation, fault) = read(message);
+            assert_eq!(fault, None);
+            (operation.effect, operation.object, operation.address, operation.count)
+        };
+        let tag = hash(b"speed");
+        assert_eq!(about(&[&[0x4c, 4][..], &TAG, &[3, 0]].concat()), (Effect::Read, 0, tag, 3));
+        assert_eq!(
+            about(&[&[0x4d, 4][..], &TAG, &[0xc4, 0, 2, 0, 9, 9]].concat()),
+            (Effect::Write, 0, tag, 2)
+        );
+        assert_eq!(about(&[&[0x52, 4][..], &TAG, &[3, 0, 0, 0, 0, 0]].concat()), (Effect::Read, 0, tag, 3));
+        let instance = [0x4c, 3, 0x20, 0x6b, 0x25, 0, 0x34, 0x12, 1, 0];
+        assert_eq!(about(&instance), (Effect::Read, 0x006b_1234, 0, 1));
+    }
+
+    fn route(message: &[u8]) -> Vec<u8> {
+        let size = u8::try_from(message.len()).unwrap();
+        let padding: &[u8] = if message.len() % 2 == 1 { &[0] } else { &[] };
+        [&[0x52, 2, 0x20, 6, 0x24, 1, 10, 14, size, 0][..], message, padding, &[1, 0, 1, 3]].concat()
+    }
+
+    #[test]
+    fn an_unconnected_send_is_opened_and_tells_the_slot() {
+        for message in [&[0x05, 2, 0x20, 1, 0x24, 1][..], &[0x05, 2, 0x20, 1, 0x24, 1, 1]] {
+            let (operation, fault) = read(&route(message));
+            assert_eq!((operation.effect, operation.code, operation.unit, fault), (Effect::Mode, 5, 3, None));
+        }
+    }
+
+    #[test]
+    fn of_a_multiple_packet_the_most_consequential_service_is_told() {
+        let read_tag = [&[0x4c, 4][..], &TAG, &[1, 0]].concat();
+        let write_tag = [&[0x4d, 4][..], &TAG, &[0xc4, 0, 1, 0, 9, 9, 9, 9]].concat();
+        let second = u8::try_from(6 + read_tag.len()).unwrap();
+        let packet =
+            [&[0x0a, 2, 0x20, 2, 0x24, 1, 2, 0, 6, 0, second, 0][..], &read_tag, &write_tag].concat();
+        let (operation, _) = read(&packet);
+        assert_eq!(
+            (operation.effect, operation.code, operation.address),
+            (Effect::Write, 0x4d, hash(b"speed"))
+        );
+        let answer = [0x8a, 0, 0, 0, 2, 0, 6, 0, 10, 0, 0xcc, 0, 0, 0, 0xcd, 0, 5, 0];
+        let (operation, _) = read(&answer);
+        assert_eq!((operation.effect, operation.code, operation.error), (Effect::Write, 0x4d, Some(5)));
+        assert_eq!(operation.direction, Direction::Response);
+        let nested = [0x0a, 2, 0x20, 2, 0x24, 1, 1, 0, 4, 0, 0x0a, 2, 0x20, 2, 0x24, 1];
+        assert_eq!(read(&nested).0.effect, Effect::Other);
+    }
+
+    #[test]
+    fn responses_tell_their_status() {
+        let answer = |message: &[u8]| {
+            let (operation, _) = read(message);
+            assert_eq!(operation.direction, Direction::Response);
+            (operation.effect, operation.code, operation.error)
+        };
+        assert_eq!(answer(&[0x8e, 0, 0, 0, 1]), (Effect::Read, 0x0e, None));
+        assert_eq!(answer(&[0x90, 0, 0x0e, 0]), (Effect::Write, 0x10, Some(0x0e)));
+        assert_eq!(answer(&[0xd4, 0, 1, 1, 0, 1]), (Effect::Session, 0x54, Some(1)));
+        assert_eq!(answer(&[0xd2, 0, 0, 0]), (Effect::Read, 0x52, None));
+        assert_eq!(answer(&[0x87, 0, 0, 0]), (Effect::Mode, 0x07, None));
+    }
+
+    #[test]
+    fn a_path_beyond_the_message_is_a_fault() {
+        assert_eq!(read(&[0x0e, 3, 0x20, 1]).1, Some(FaultReason::BadLength));
+    }
+}

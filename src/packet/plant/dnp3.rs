@@ -87,10 +87,10 @@ fn fragment(data: &[u8]) -> Option<(Operation, Option<FaultReason>)> {
         0 => (Direction::Response, 3, None),
         _ => (Direction::Request, 3, None),
     };
-    let object = be16(data, at).unwrap_or(0);
-    let [group, _] = object.to_be_bytes();
+    let object = be16(data, at);
+    let group = object.map(|object| object.to_be_bytes()[0]);
     let told = Operation {
-        object: object.into(),
+        object: object.map_or(0, u32::from),
         error: error.map(u16::from),
         ..Operation::new(PlantProtocol::Dnp3, direction, effect(function, group), function.into())
     };
@@ -135,17 +135,19 @@ fn range(qualifier: u8, data: &[u8]) -> Result<(u32, u32), FaultReason> {
     Ok(pair.unwrap_or_default())
 }
 
-/// What a function does to objects of a group.
-const fn effect(function: u8, group: u8) -> Effect {
+/// What a function does to objects of a group; none where it has no object.
+const fn effect(function: u8, group: Option<u8>) -> Effect {
     const FILES: u8 = 70;
     match (function, group) {
-        (0, _) | (32 | 33 | 131, _) | (_, 120..=122) => Effect::Session,
-        (1 | 2 | 25..=27 | 29 | 30 | 129, FILES) => Effect::Program,
+        (0, _) | (32 | 33 | 131, _) | (_, Some(120..=122)) => Effect::Session,
+        (1 | 2 | 25..=27 | 29 | 30 | 129, Some(FILES)) => Effect::Program,
+        // The attributes of a device.
+        (1 | 129, Some(0)) => Effect::Identify,
         (1 | 28, _) => Effect::Read,
-        // Time and intervals; the outstation's own identity and settings.
-        (2, 0 | 50..=52) => Effect::Configure,
+        // Those, time and intervals.
+        (2, Some(0 | 50..=52)) => Effect::Configure,
         // The restart indication, which a master clears as part of its greeting.
-        (2, 80) => Effect::Session,
+        (2, Some(80)) => Effect::Session,
         // Freezes copy and reset counters.
         (2 | 7..=12, _) => Effect::Write,
         (3..=6, _) => Effect::Control,
@@ -154,9 +156,9 @@ const fn effect(function: u8, group: u8) -> Effect {
         (23, _) => Effect::Diagnose,
         (25..=27 | 29 | 30, _) => Effect::Program,
         // A response: what it carries tells what was asked.
-        (129, 0) | (130, _) => Effect::Report,
-        (129, 12 | 41) => Effect::Control,
-        (129, 50..=52) => Effect::Diagnose,
+        (129, None) | (130, _) => Effect::Report,
+        (129, Some(12 | 41)) => Effect::Control,
+        (129, Some(50..=52)) => Effect::Diagnose,
         (129, _) => Effect::Read,
         _ => Effect::Other,
     }
@@ -194,3 +196,152 @@ const TABLE: [u16; 256] = {
     }
     table
 };
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    fn checked(data: &[u8]) -> Vec<u8> {
+        [data, &crc(data).to_le_bytes()].concat()
+    }
+
+    /// A frame from station 1 to station 10 (from the master) or back, with user data.
+    pub(in super::super) fn frame(control: u8, user: &[u8]) -> Vec<u8> {
+        let [to, from] = if control & FROM_MASTER != 0 { [10, 1] } else { [1, 10] };
+        let length = u8::try_from(user.len()).unwrap() + COUNTED;
+        let mut frame = checked(&[START, 0x64, length, control, to, 0, from, 0]);
+        user.chunks(BLOCK).for_each(|block| frame.extend(checked(block)));
+        frame
+    }
+
+    fn told(control: u8, application: &[u8]) -> Operation {
+        let frame = frame(control, &[&[0xc0][..], application].concat());
+        let message = read(&frame, Way::Unknown).unwrap();
+        assert_eq!((message.length, message.fault), (frame.len(), None), "{application:x?}");
+        message.operation.unwrap()
+    }
+
+    /// Unconfirmed user data from the master: sequence 1, function, objects.
+    fn asked(function: u8, objects: &[u8]) -> Operation {
+        let operation = told(0xc4, &[&[0xc1, function], objects].concat());
+        assert_eq!((operation.unit, operation.code), (10, function.into()));
+        operation
+    }
+
+    /// The check value of CRC-16/DNP in the catalogue of parametrised CRC algorithms.
+    #[test]
+    fn the_checksum_is_the_published_one() {
+        assert_eq!(crc(b"123456789"), 0xea82);
+    }
+
+    #[test]
+    fn functions_have_their_effect() {
+        use Effect::{Configure, Control, Diagnose, Mode, Other, Program, Read, Session, Write};
+        for (function, effect) in [
+            (1, Read),
+            (2, Write),
+            (3, Control),
+            (4, Control),
+            (5, Control),
+            (6, Control),
+            (7, Write),
+            (10, Write),
+            (13, Mode),
+            (14, Mode),
+            (15, Configure),
+            (18, Mode),
+            (19, Configure),
+            (20, Configure),
+            (21, Configure),
+            (22, Configure),
+            (23, Diagnose),
+            (24, Configure),
+            (25, Program),
+            (27, Program),
+            (28, Read),
+            (31, Configure),
+            (32, Session),
+            (99, Other),
+        ] {
+            let operation = asked(function, &[]);
+            assert_eq!((operation.effect, operation.direction), (effect, Direction::Request), "{function}");
+        }
+        assert_eq!(asked(2, &[50, 1, 0x07, 1]).effect, Configure);
+        assert_eq!(asked(1, &[0, 254, 0x00, 0, 0]).effect, Effect::Identify);
+        assert_eq!(asked(2, &[80, 1, 0x00, 7, 7, 0]).effect, Session);
+        assert_eq!(asked(1, &[70, 5, 0x5b, 1]).effect, Program);
+    }
+
+    #[test]
+    fn the_first_object_and_its_range_are_told() {
+        let range = |objects: &[u8]| {
+            let operation = asked(1, objects);
+            (operation.object, operation.address, operation.count)
+        };
+        assert_eq!(range(&[60, 1, 0x06]), (0x3c01, 0, 0));
+        assert_eq!(range(&[30, 5, 0x00, 3, 9]), (0x1e05, 3, 7));
+        assert_eq!(range(&[30, 5, 0x01, 0, 1, 9, 1]), (0x1e05, 256, 10));
+        assert_eq!(range(&[30, 5, 0x02, 1, 0, 0, 0, 1, 0, 0, 0]), (0x1e05, 1, 1));
+        assert_eq!(range(&[60, 2, 0x07, 20]), (0x3c02, 0, 20));
+        // A control block for point 7, one-octet count and index; and two-octet ones.
+        assert_eq!(range(&[12, 1, 0x17, 1, 7, 3, 1]), (0x0c01, 7, 1));
+        assert_eq!(range(&[12, 1, 0x28, 2, 0, 0x2c, 1, 3]), (0x0c01, 300, 2));
+        assert_eq!(range(&[30]), (0, 0, 0));
+    }
+
+    #[test]
+    fn responses_tell_their_errors_and_the_outstation() {
+        let answered = |function, iin2, objects: &[u8]| {
+            let operation = told(0x44, &[&[0xc1, function, 0x80, iin2], objects].concat());
+            assert_eq!(operation.unit, 10);
+            (operation.effect, operation.direction, operation.error)
+        };
+        use Direction::{Response, Unsolicited};
+        assert_eq!(answered(129, 0, &[30, 5, 0x00, 3, 9]), (Effect::Read, Response, None));
+        assert_eq!(answered(129, 0x08, &[]), (Effect::Report, Response, None));
+        assert_eq!(answered(129, 0x01, &[]), (Effect::Report, Response, Some(1)));
+        assert_eq!(answered(129, 0x06, &[12, 1, 0x17, 1, 7]), (Effect::Control, Response, Some(6)));
+        assert_eq!(answered(130, 0, &[2, 1, 0x17, 1, 7]), (Effect::Report, Unsolicited, None));
+    }
+
+    #[test]
+    fn link_frames_are_the_session() {
+        let frame = frame(0xc9, &[]);
+        let operation = read(&frame, Way::Unknown).unwrap().operation.unwrap();
+        assert_eq!((operation.effect, operation.code), (Effect::Session, 0x0149));
+        assert_eq!((operation.direction, operation.unit), (Direction::Request, 10));
+    }
+
+    #[test]
+    fn later_segments_say_nothing_and_cut_ones_what_they_hold() {
+        let later = frame(0xc4, &[0x81, 1, 2, 3]);
+        assert_eq!(
+            read(&later, Way::Unknown),
+            Some(Message { operation: None, length: later.len(), fault: None })
+        );
+        let whole = frame(0xc4, &[0xc0, 0xc1, 5, 12, 1, 0x17, 1, 7, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(whole.len(), 10 + 18 + 6);
+        let message = read(&whole[..18], Way::Unknown).unwrap();
+        assert_eq!((message.length, message.fault), (34, None));
+        let operation = message.operation.unwrap();
+        assert_eq!((operation.effect, operation.address), (Effect::Control, 7));
+    }
+
+    #[test]
+    fn contradictions_are_faults_and_a_bad_header_is_no_frame() {
+        let fault = |bytes: &[u8]| read(bytes, Way::Unknown).unwrap().fault;
+        let mut block = frame(0xc4, &[0xc0, 0xc1, 1, 60, 1, 0x06]);
+        block[12] ^= 1;
+        assert_eq!(fault(&block), Some(FaultReason::BadField));
+        assert_eq!(fault(&frame(0xc4, &[0xc0, 0xc1, 1, 30, 5, 0, 9, 3])), Some(FaultReason::BadField));
+        assert_eq!(fault(&frame(0xc4, &[0xc0, 0xc1, 1, 30, 5, 0x0f])), Some(FaultReason::BadField));
+        assert_eq!(fault(&frame(0xc4, &[])), Some(FaultReason::BadLength));
+        assert_eq!(fault(&frame(0xc9, &[1])), Some(FaultReason::BadLength));
+        let valid = frame(0xc4, &[0xc0, 0xc1, 1]);
+        for at in 0..HEADER {
+            let mut bytes = valid.clone();
+            bytes[at] ^= 0x10;
+            assert_eq!(read(&bytes, Way::ToServer), None, "{at}");
+        }
+    }
+}

@@ -73,8 +73,9 @@ const fn effect(command: u16) -> Option<Effect> {
     match command {
         // Services, identity, interfaces.
         0x04 | 0x63 | 0x64 => Some(Effect::Identify),
-        // No operation; register and unregister a session; a TLS session; status, cancel.
-        0x00 | 0x65 | 0x66 | 0xc8 | 0x72 | 0x73 => Some(Effect::Session),
+        // Register and unregister a session; a TLS session; status, cancel. Not "no operation", which is 0 and would
+        // be found in the rest of many a message.
+        0x65 | 0x66 | 0xc8 | 0x72 | 0x73 => Some(Effect::Session),
         SEND_RR_DATA | SEND_UNIT_DATA => Some(Effect::Other),
         _ => None,
     }
@@ -114,4 +115,105 @@ fn items(body: &[u8], bare: Operation) -> (Operation, Option<FaultReason>) {
         rest = behind;
     }
     (bare, None)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) fn encapsulated(command: u16, status: u8, body: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(body.len()).unwrap().to_le_bytes();
+        let mut header = [0; HEADER];
+        header[..2].copy_from_slice(&command.to_le_bytes());
+        header[2..4].copy_from_slice(&length);
+        header[8] = status;
+        [&header[..], body].concat()
+    }
+
+    fn item(kind: u16, data: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(data.len()).unwrap().to_le_bytes();
+        [&kind.to_le_bytes()[..], &length, data].concat()
+    }
+
+    /// A CIP message as unconnected data.
+    pub(in super::super) fn unconnected(message: &[u8]) -> Vec<u8> {
+        let body = [&[0, 0, 0, 0, 5, 0, 2, 0][..], &item(0, &[]), &item(UNCONNECTED, message)].concat();
+        encapsulated(SEND_RR_DATA, 0, &body)
+    }
+
+    fn told(bytes: &[u8], way: Way) -> Operation {
+        let message = read(bytes, way).unwrap();
+        assert_eq!((message.length, message.fault), (bytes.len(), None), "{bytes:x?}");
+        message.operation.unwrap()
+    }
+
+    #[test]
+    fn commands_without_a_message_are_told_by_their_number() {
+        for (command, effect) in [
+            (0x04, Effect::Identify),
+            (0x63, Effect::Identify),
+            (0x64, Effect::Identify),
+            (0x65, Effect::Session),
+            (0x66, Effect::Session),
+        ] {
+            let operation = told(&encapsulated(command, 0, &[]), Way::ToServer);
+            assert_eq!((operation.effect, operation.code), (effect, 0x0100 | command));
+            assert_eq!(operation.direction, Direction::Request);
+        }
+        let refused = told(&encapsulated(0x65, 0x69, &[1, 0, 0, 0]), Way::FromServer);
+        assert_eq!((refused.direction, refused.error), (Direction::Response, Some(0x0169)));
+    }
+
+    #[test]
+    fn connected_and_unconnected_data_hold_a_message() {
+        let get = [0x0e, 3, 0x20, 0x01, 0x24, 0x01, 0x30, 0x07];
+        let operation = told(&unconnected(&get), Way::ToServer);
+        assert_eq!((operation.effect, operation.code), (Effect::Identify, 0x0e));
+        assert_eq!((operation.object, operation.address), (0x0001_0001, 7));
+        let address = item(0x00a1, &[1, 2, 3, 4]);
+        let data = item(
+            CONNECTED,
+            &[&[9, 0][..], &[0x4d, 2, 0x91, 2, b'a', b'b', 0xc4, 0, 1, 0, 5, 0, 0, 0]].concat(),
+        );
+        let body = [&[0, 0, 0, 0, 0, 0, 2, 0][..], &address, &data].concat();
+        let operation = told(&encapsulated(SEND_UNIT_DATA, 0, &body), Way::ToServer);
+        assert_eq!((operation.effect, operation.count), (Effect::Write, 1));
+    }
+
+    #[test]
+    fn cyclic_data_are_reports() {
+        let io = [&[2, 0][..], &item(SEQUENCED_ADDRESS, &[0; 8]), &item(CONNECTED, &[0; 6])].concat();
+        let message = read_io(&io, Way::Unknown).unwrap();
+        assert_eq!((message.length, message.operation.unwrap().effect), (io.len(), Effect::Report));
+        for at in [0, 2, 4, 14] {
+            let mut bytes = io.clone();
+            bytes[at] ^= 1;
+            assert_eq!(read_io(&bytes, Way::Unknown), None, "{at}");
+        }
+    }
+
+    #[test]
+    fn doubtful_headers_are_no_message_and_broken_items_a_fault() {
+        assert_eq!(read(&encapsulated(0x67, 0, &[]), Way::ToServer), None);
+        assert_eq!(read(&encapsulated(0x65, 1, &[]), Way::ToServer), None);
+        let mut options = encapsulated(0x65, 0, &[]);
+        options[20] = 1;
+        assert_eq!(read(&options, Way::ToServer), None);
+        let fault = |body: &[u8]| read(&encapsulated(SEND_RR_DATA, 0, body), Way::ToServer).unwrap().fault;
+        assert_eq!(fault(&[0; 6]), Some(FaultReason::BadLength));
+        assert_eq!(fault(&[0, 0, 0, 0, 5, 0, 9, 0]), Some(FaultReason::BadField));
+        assert_eq!(fault(&[0, 0, 0, 0, 5, 0, 1, 0, 0xb2, 0, 9, 0, 0x0e, 0]), Some(FaultReason::BadLength));
+        assert_eq!(fault(&[0, 0, 0, 0, 5, 0, 2, 0, 0, 0, 9, 0]), Some(FaultReason::BadLength));
+    }
+
+    #[test]
+    fn a_split_message_is_read_as_far_as_it_goes() {
+        let whole = unconnected(&[0x10, 3, 0x20, 0xf5, 0x24, 0x01, 0x30, 0x05, 1, 2, 3, 4]);
+        let message = read(&whole[..whole.len() - 4], Way::ToServer).unwrap();
+        assert_eq!((message.length, message.fault), (whole.len(), None));
+        assert_eq!(message.operation.unwrap().effect, Effect::Write);
+        for length in 0..HEADER {
+            assert_eq!(read(&whole[..length], Way::ToServer), None);
+        }
+    }
 }

@@ -73,3 +73,52 @@ fn tag(bytes: &[u8]) -> Option<(u8, usize, &[u8])> {
 fn number(value: &[u8]) -> u32 {
     value.iter().fold(0, |number, &octet| number << 8 | u32::from(octet))
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A message of control block `IED1/LLN0$GO$gcb1` with a sequence number.
+    pub(in super::super) fn message(sequence: u8) -> Vec<u8> {
+        let reference = b"IED1/LLN0$GO$gcb1";
+        let fields = [
+            &[0x80, 17][..],
+            reference,
+            &[0x81, 2, 7, 0xd0, 0x82, 1, b'd', 0x83, 1, b'g', 0x84, 8, 0, 0, 0, 0, 0, 0, 0, 0],
+            &[0x85, 1, 3, 0x86, 1, sequence, 0x87, 1, 0, 0x88, 1, 9, 0x89, 1, 0, 0x8a, 1, 2],
+            &[0xab, 6, 0x83, 1, 1, 0x83, 1, 0],
+        ]
+        .concat();
+        let size = u8::try_from(fields.len()).unwrap();
+        [&[0x10, 1, 0, size + 10, 0, 0, 0, 0, PDU, size][..], &fields].concat()
+    }
+
+    #[test]
+    fn a_publication_names_its_block_and_whether_its_state_is_new() {
+        for (sequence, code) in [(0, 1), (5, 0)] {
+            let bytes = message(sequence);
+            let message = read(&bytes, Way::Unknown).unwrap();
+            assert_eq!((message.length, message.fault), (bytes.len(), None));
+            let operation = message.operation.unwrap();
+            assert_eq!((operation.effect, operation.direction), (Effect::Report, Direction::Unsolicited));
+            assert_eq!(
+                (operation.code, operation.unit, operation.object, operation.count),
+                (code, 0x1001, 9, 2)
+            );
+            assert_eq!(operation.address, hash(b"IED1/LLN0$GO$gcb1"));
+        }
+    }
+
+    #[test]
+    fn lengths_that_cannot_be_are_faults_and_other_tags_no_message() {
+        let fault = |at: usize, byte| {
+            let mut bytes = message(0);
+            bytes[at] = byte;
+            read(&bytes, Way::Unknown).map(|message| message.fault)
+        };
+        assert_eq!(fault(8, 0x60), None);
+        assert_eq!(fault(3, 12), Some(Some(FaultReason::BadLength)));
+        assert_eq!(fault(9, 120), Some(Some(FaultReason::BadLength)));
+        assert_eq!(fault(11, 100), Some(Some(FaultReason::BadLength)));
+    }
+}

@@ -162,3 +162,122 @@ const fn size(kind: u8) -> Option<usize> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// An I frame with one object, 300, for station 7.
+    pub(in super::super) fn asdu(kind: u8, cause: u8, elements: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(4 + 9 + elements.len()).unwrap();
+        [&[START, length, 2, 0, 4, 0, kind, 1, cause, 0, 7, 0, 0x2c, 1, 0][..], elements].concat()
+    }
+
+    fn told(bytes: &[u8]) -> Operation {
+        let message = read(bytes, Way::Unknown).unwrap();
+        assert_eq!((message.length, message.fault), (bytes.len(), None), "{bytes:x?}");
+        message.operation.unwrap()
+    }
+
+    #[test]
+    fn types_have_their_effect_and_size() {
+        use Effect::{Configure, Control, Diagnose, Mode, Read, Report, Write};
+        for (kind, elements, effect) in [
+            (1, 1, Report),
+            (13, 5, Report),
+            (30, 8, Report),
+            (36, 12, Report),
+            (45, 1, Control),
+            (46, 1, Control),
+            (47, 1, Control),
+            (48, 3, Write),
+            (50, 5, Write),
+            (51, 4, Write),
+            (58, 8, Control),
+            (61, 10, Write),
+            (63, 12, Write),
+            (100, 1, Read),
+            (101, 1, Read),
+            (102, 0, Read),
+            (103, 7, Configure),
+            (104, 2, Diagnose),
+            (105, 1, Mode),
+            (107, 9, Diagnose),
+            (110, 3, Configure),
+            (113, 1, Configure),
+        ] {
+            let operation = told(&asdu(kind, 6, &vec![0; elements]));
+            assert_eq!((operation.effect, operation.code), (effect, kind.into()));
+            assert_eq!((operation.unit, operation.address, operation.count), (7, 300, 1));
+            let long = asdu(kind, 6, &vec![0; elements + 1]);
+            assert_eq!(read(&long, Way::Unknown).unwrap().fault, Some(FaultReason::BadLength), "{kind}");
+        }
+        assert_eq!(told(&asdu(122, 13, &[0; 4])).effect, Effect::Program);
+        assert_eq!(told(&asdu(200, 6, &[0; 3])).effect, Effect::Other);
+    }
+
+    #[test]
+    fn the_cause_tells_direction_and_error() {
+        use Direction::{Request, Response, Unsolicited};
+        for (cause, direction, error) in [
+            (1, Unsolicited, None),
+            (3, Unsolicited, None),
+            (5, Response, None),
+            (6, Request, None),
+            (7, Response, None),
+            (0x47, Response, Some(7)),
+            (8, Request, None),
+            (10, Response, None),
+            (20, Response, None),
+            (44, Response, Some(44)),
+            (47, Response, Some(47)),
+            (0x86, Request, None),
+        ] {
+            let operation = told(&asdu(45, cause, &[1]));
+            assert_eq!((operation.direction, operation.error), (direction, error), "{cause}");
+        }
+        assert_eq!(told(&asdu(102, 5, &[])).direction, Request);
+        for cause in [0, 17, 42, 43, 48, 63] {
+            assert_eq!(read(&asdu(45, cause, &[1]), Way::Unknown), None);
+        }
+    }
+
+    #[test]
+    fn objects_in_sequence_have_one_address() {
+        let bytes = [START, 4 + 6 + 3 + 3, 0, 0, 0, 0, 1, 0x83, 20, 0, 7, 0, 5, 0, 0, 1, 0, 1];
+        let operation = told(&bytes);
+        assert_eq!((operation.address, operation.count), (5, 3));
+    }
+
+    #[test]
+    fn frames_without_data_are_the_session() {
+        for (control, code, direction) in [
+            ([7, 0, 0, 0], 0x0107, Direction::Request),
+            ([0x0b, 0, 0, 0], 0x010b, Direction::Response),
+            ([0x43, 0, 0, 0], 0x0143, Direction::Request),
+            ([1, 0, 6, 9], 0x0101, Direction::Request),
+        ] {
+            let operation = told(&[&[START, 4][..], &control].concat());
+            assert_eq!((operation.effect, operation.code), (Effect::Session, code));
+            assert_eq!(operation.direction, direction);
+        }
+        for control in [[7, 0, 0, 1], [0x0f, 0, 0, 0], [1, 1, 6, 9], [1, 0, 7, 9], [2, 0, 0, 0]] {
+            assert_eq!(read(&[&[START, 4][..], &control].concat(), Way::Unknown), None, "{control:x?}");
+        }
+    }
+
+    #[test]
+    fn a_split_message_is_read_as_far_as_it_goes() {
+        let whole = asdu(45, 6, &[1]);
+        for (length, unit, address) in [(9, 0, 0), (12, 7, 0), (15, 7, 300)] {
+            let message = read(&whole[..length], Way::ToServer).unwrap();
+            let operation = message.operation.unwrap();
+            assert_eq!(
+                (operation.effect, operation.unit, operation.address),
+                (Effect::Control, unit, address)
+            );
+            assert_eq!((message.length, message.fault), (whole.len(), None));
+        }
+        assert_eq!(read(&whole[..8], Way::ToServer), None);
+    }
+}

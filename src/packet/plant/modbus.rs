@@ -7,7 +7,7 @@
 //! Responses to reads carry neither address nor count. Function 90 is Schneider's UMAS: its own function is the
 //! `object`, and what it does is told for those that are publicly known.
 //!
-//! Recognised on port 502 only: protocol identifier 0, a length of 2 to 254, a function code that is not 0. The error
+//! Recognised on port 502 only: protocol identifier 0, a length of 2 to 255, a function code that is not 0. The error
 //! bit is allowed in responses only. A message without direction by its port is taken for a request.
 
 use super::field::{be16, byte};
@@ -21,8 +21,8 @@ const PREFIX: usize = 6;
 const FUNCTION: usize = 7;
 /// Where the function's data begin.
 const DATA: usize = 8;
-/// A PDU has at most 253 bytes, and the unit comes on top.
-const MAX_LENGTH: u16 = 254;
+/// A PDU has at most 253 bytes, and the unit comes on top; Schneider's controllers send one more.
+const MAX_LENGTH: u16 = 255;
 const ERROR: u8 = 0x80;
 const UMAS: u8 = 90;
 const DEVICE_IDENTIFICATION: u8 = 14;
@@ -263,7 +263,7 @@ pub(super) mod tests {
     #[test]
     fn what_the_header_does_not_vouch_for_is_not_read() {
         let valid = adu(&[3, 0, 107, 0, 3]);
-        for (at, byte) in [(2, 1), (3, 1), (4, 1), (5, 0), (5, 1), (5, 255), (7, 0), (7, 0x83)] {
+        for (at, byte) in [(2, 1), (3, 1), (4, 1), (5, 0), (5, 1), (7, 0), (7, 0x83)] {
             let mut bytes = valid.clone();
             bytes[at] = byte;
             assert_eq!(read(&bytes, Way::ToServer), None, "{at}");

@@ -290,3 +290,116 @@ const fn effect(code: u16) -> Option<(Direction, Effect)> {
     };
     Some((if code == request { Request } else { Response }, effect))
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in super::super) fn message(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(HEADER + body.len()).unwrap();
+        [&kind[..], &length.to_le_bytes(), body].concat()
+    }
+
+    /// A message chunk with a service and what follows its type.
+    pub(in super::super) fn service(code: u16, fields: &[u8]) -> Vec<u8> {
+        let [low, high] = code.to_le_bytes();
+        message(b"MSGF", &[&[1; 16][..], &[1, 0, low, high], fields].concat())
+    }
+
+    /// A request's header: a token of the opaque kind, no audit entry, no additional header.
+    fn request(code: u16, fields: &[u8]) -> Vec<u8> {
+        let token = [5, 1, 0, 4, 0, 0, 0, 9, 9, 9, 9];
+        let rest = [0xff, 0xff, 0xff, 0xff, 0x10, 0x27, 0, 0, 0, 0, 0];
+        service(code, &[&token[..], &[0; 16], &rest, fields].concat())
+    }
+
+    fn told(bytes: &[u8]) -> Operation {
+        let message = read(bytes, Way::Unknown).unwrap();
+        assert_eq!((message.length, message.fault), (bytes.len(), None), "{bytes:x?}");
+        message.operation.unwrap()
+    }
+
+    #[test]
+    fn services_have_their_effect() {
+        use Effect::{Configure, Control, Identify, Read, Report, Session, Write};
+        for (code, effect) in [
+            (422, Identify),
+            (428, Identify),
+            (461, Session),
+            (467, Session),
+            (473, Session),
+            (488, Configure),
+            (506, Configure),
+            (533, Read),
+            (664, Read),
+            (700, Write),
+            (751, Read),
+            (787, Read),
+            (826, Report),
+        ] {
+            let operation = told(&request(code, &[]));
+            assert_eq!((operation.effect, operation.direction), (effect, Direction::Request), "{code}");
+            let operation = told(&service(code + 3, &[0; 16]));
+            assert_eq!((operation.effect, operation.direction), (effect, Direction::Response), "{code}");
+        }
+        assert_eq!(told(&request(12_208, &[])).effect, Identify);
+        let node = [1, 0, 0, 0, 1, 2, 0x39, 5];
+        assert_eq!(told(&request(712, &node)).effect, Control);
+        assert_eq!(told(&request(673, &node)).effect, Write);
+    }
+
+    #[test]
+    fn requests_tell_their_first_node() {
+        let about = |code, fields: &[u8]| {
+            let operation = told(&request(code, fields));
+            (operation.count, operation.object, operation.address)
+        };
+        assert_eq!(about(631, &[&[0; 12][..], &[2, 0, 0, 0, 1, 3, 0x39, 5]].concat()), (2, 3, 1337));
+        let name = [1, 0, 0, 0, 3, 4, 0, 5, 0, 0, 0, b's', b'p', b'e', b'e', b'd'];
+        assert_eq!(about(673, &name), (1, 4, hash(b"speed")));
+        assert_eq!(about(673, &[1, 0, 0, 0, 2, 1, 0, 1, 0, 1, 0]), (1, 1, 65_537));
+        assert_eq!(about(527, &[&[0, 0][..], &[0; 16], &[1, 0, 0, 0, 0, 85]].concat()), (1, 0, 85));
+        assert_eq!(about(631, &[&[0; 12][..], &[0xff; 4]].concat()), (0, 0, 0));
+    }
+
+    #[test]
+    fn responses_tell_a_bad_status() {
+        let answer = |code, status: [u8; 4]| told(&service(code, &[&[0; 12][..], &status].concat())).error;
+        assert_eq!(answer(676, [0, 0, 0, 0]), None);
+        assert_eq!(answer(676, [0, 0, 0x3b, 0x80]), Some(0x803b));
+        assert_eq!(answer(397, [0, 0, 0x0b, 0x80]), Some(0x800b));
+    }
+
+    #[test]
+    fn connections_and_channels_are_the_session() {
+        for (kind, size, code) in
+            [(b"HELF", 24, 1), (b"ACKF", 20, 2), (b"RHEF", 8, 4), (b"OPNF", 40, 5), (b"CLOF", 20, 6)]
+        {
+            let operation = told(&message(kind, &vec![0; size]));
+            assert_eq!((operation.effect, operation.code, operation.error), (Effect::Session, code, None));
+        }
+        assert_eq!(told(&message(b"ERRF", &[0, 0, 0x7d, 0x80, 0, 0, 0, 0])).error, Some(0x807d));
+    }
+
+    #[test]
+    fn what_is_encrypted_is_other() {
+        let sealed = message(b"MSGF", &[&[1; 16][..], &[0xa7; 48]].concat());
+        let operation = told(&sealed);
+        assert_eq!((operation.effect, operation.code), (Effect::Other, 0));
+        assert_eq!(told(&message(b"MSGA", &[0; 24])).effect, Effect::Other);
+    }
+
+    #[test]
+    fn impossible_headers_are_no_message_and_short_services_a_fault() {
+        for (kind, size) in [(b"HELC", 24), (b"HELF", 23), (b"MSGF", 15), (b"MSGX", 40), (b"GETF", 40)] {
+            assert_eq!(read(&message(kind, &vec![0; size]), Way::ToServer), None, "{kind:?}");
+        }
+        assert_eq!(
+            read(&service(631, &[5, 0, 0]), Way::ToServer).unwrap().fault,
+            Some(FaultReason::BadLength)
+        );
+        let split = &request(631, &[0; 16])[..40];
+        let message = read(split, Way::ToServer).unwrap();
+        assert_eq!((message.fault, message.operation.unwrap().effect), (None, Effect::Read));
+    }
+}

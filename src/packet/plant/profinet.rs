@@ -123,3 +123,86 @@ const fn real_time(frame: u16) -> Option<Effect> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A DCP frame with blocks.
+    pub(in super::super) fn dcp(frame: u16, service: u8, kind: u8, blocks: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(blocks.len()).unwrap();
+        [&frame.to_be_bytes(), &[service, kind, 0, 0, 0, 1, 0, 1, 0, length][..], blocks].concat()
+    }
+
+    fn told(bytes: &[u8]) -> Operation {
+        let message = read(bytes, Way::Unknown).unwrap();
+        assert_eq!(message.fault, None, "{bytes:x?}");
+        message.operation.unwrap()
+    }
+
+    #[test]
+    fn searches_and_answers() {
+        use Direction::{Request, Response, Unsolicited};
+        for (frame, service, kind, direction, effect) in [
+            (IDENTIFY, 5, 0, Request, Effect::Identify),
+            (IDENTIFIED, 5, 1, Response, Effect::Identify),
+            (HELLO, 6, 0, Unsolicited, Effect::Identify),
+            (GET_SET, 3, 0, Request, Effect::Read),
+            (GET_SET, 3, 1, Response, Effect::Read),
+        ] {
+            let operation = told(&dcp(frame, service, kind, &[2, 2, 0, 2, 0, 0]));
+            assert_eq!((operation.direction, operation.effect), (direction, effect));
+            assert_eq!((operation.code, operation.address), (service.into(), 0x0202));
+        }
+    }
+
+    #[test]
+    fn a_set_request_tells_its_most_consequential_block() {
+        let set = |blocks: &[u8]| {
+            let operation = told(&dcp(GET_SET, 4, 0, blocks));
+            (operation.effect, operation.address)
+        };
+        assert_eq!(set(&[5, 3, 0, 4, 0, 0, 1, 0]), (Effect::Identify, 0x0503));
+        assert_eq!(set(&[2, 2, 0, 5, 0, 1, b'p', b'l', b'c', 0]), (Effect::Configure, 0x0202));
+        assert_eq!(set(&[5, 1, 0, 2, 0, 0, 1, 2, 0, 2, 0, 1, 5, 2, 0, 2, 0, 0]), (Effect::Configure, 0x0102));
+        assert_eq!(set(&[2, 2, 0, 3, 0, 1, b'x', 0, 5, 5, 0, 2, 0, 0]), (Effect::Mode, 0x0505));
+        assert_eq!(set(&[5, 6, 0, 2, 0, 4]), (Effect::Mode, 0x0506));
+    }
+
+    #[test]
+    fn a_set_response_tells_what_was_refused() {
+        let operation = told(&dcp(GET_SET, 4, 1, &[5, 4, 0, 3, 2, 2, 6]));
+        assert_eq!((operation.address, operation.error), (0x0202, Some(6)));
+        assert_eq!(told(&dcp(GET_SET, 4, 1, &[5, 4, 0, 3, 5, 6, 0])).error, None);
+        assert_eq!(told(&dcp(GET_SET, 4, 5, &[])).error, Some(5));
+    }
+
+    #[test]
+    fn other_frame_identifiers_are_cyclic_data_alarms_and_clocks() {
+        for (frame, effect) in [
+            (0x8000_u16, Some(Effect::Report)),
+            (0xbfff, Some(Effect::Report)),
+            (0x0100, Some(Effect::Report)),
+            (0xfc01, Some(Effect::Report)),
+            (0xff40, Some(Effect::Session)),
+            (0x0080, Some(Effect::Session)),
+            (0x0000, None),
+            (0x7000, None),
+            (0xff80, None),
+        ] {
+            let [high, low] = frame.to_be_bytes();
+            let operation = read(&[high, low, 1, 2], Way::Unknown).map(|message| message.operation.unwrap());
+            assert_eq!(operation.map(|operation| operation.effect), effect, "{frame:x}");
+            assert!(operation.is_none_or(|operation| operation.code == frame));
+        }
+    }
+
+    #[test]
+    fn services_of_another_frame_and_broken_blocks_are_faults() {
+        let fault = |bytes: &[u8]| read(bytes, Way::Unknown).unwrap().fault;
+        assert_eq!(fault(&dcp(IDENTIFY, 4, 0, &[])), Some(FaultReason::BadField));
+        assert_eq!(fault(&dcp(GET_SET, 4, 2, &[])), Some(FaultReason::BadField));
+        assert_eq!(fault(&dcp(GET_SET, 4, 0, &[2, 2, 0, 9, 0, 1])), Some(FaultReason::BadLength));
+        assert_eq!(fault(&dcp(GET_SET, 4, 0, &[2, 2, 0])), Some(FaultReason::BadLength));
+    }
+}

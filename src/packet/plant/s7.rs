@@ -321,3 +321,194 @@ const fn plus_effect(function: u16) -> Effect {
         _ => Effect::Other,
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    fn dt(unit: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(DT_HEADER + unit.len()).unwrap();
+        [&[3, 0, 0, length, 2, DT, END_OF_UNIT][..], unit].concat()
+    }
+
+    /// A PDU of a kind with its header's `error` (acknowledgements only), parameter and data.
+    pub(in super::super) fn pdu(kind: u8, error: &[u8], parameter: &[u8], data: &[u8]) -> Vec<u8> {
+        let [p, d] = [parameter.len(), data.len()].map(|length| u8::try_from(length).unwrap());
+        dt(&[&[PLAIN, kind, 0, 0, 0, 9, 0, p, 0, d][..], error, parameter, data].concat())
+    }
+
+    fn told(bytes: &[u8]) -> Operation {
+        let message = read(bytes, Way::Unknown).unwrap();
+        assert_eq!((message.length, message.fault), (bytes.len(), None), "{bytes:x?}");
+        message.operation.unwrap()
+    }
+
+    fn job(parameter: &[u8]) -> Operation {
+        let operation = told(&pdu(1, &[], parameter, &[]));
+        assert_eq!((operation.direction, operation.code), (Direction::Request, parameter[0].into()));
+        operation
+    }
+
+    /// DB 5 from byte 20 on, four bytes.
+    const ITEM: [u8; 12] = [0x12, 10, 0x10, 2, 0, 4, 0, 5, 0x84, 0, 0, 160];
+
+    #[test]
+    fn reads_and_writes_tell_their_first_item() {
+        for (function, effect) in [(4, Effect::Read), (5, Effect::Write)] {
+            let operation = job(&[&[function, 1][..], &ITEM].concat());
+            assert_eq!((operation.effect, operation.object), (effect, 0x84_0005));
+            assert_eq!((operation.address, operation.count), (20, 4));
+        }
+        let timer = job(&[4, 1, 0x12, 10, 0x10, 0x1d, 0, 1, 0, 0, 0x1d, 0, 0, 9]);
+        assert_eq!((timer.object, timer.address), (0x1d_0000, 9));
+        let block = job(&[4, 1, 0x12, 7, 0xb0, 1, 8, 0, 3, 0, 50]);
+        assert_eq!((block.object, block.address, block.count), (0x84_0003, 50, 8));
+    }
+
+    #[test]
+    fn blocks_and_services_are_programs_and_modes() {
+        for (function, effect) in [
+            (0x1b, Effect::Program),
+            (0x1e, Effect::Program),
+            (0x1f, Effect::Program),
+            (0x29, Effect::Mode),
+            (0xf0, Effect::Session),
+            (0x77, Effect::Other),
+        ] {
+            assert_eq!(job(&[function, 0, 0]).effect, effect);
+        }
+        let load = [&[0x1a, 0, 1, 0, 0, 0, 0, 0, 9][..], b"_0800001P"].concat();
+        let operation = job(&load);
+        assert_eq!((operation.effect, operation.object, operation.address), (Effect::Program, 0x3038, 1));
+        let service = |own: &[u8], name: &[u8]| {
+            let lengths = [own.len(), name.len()].map(|length| u8::try_from(length).unwrap());
+            job(&[&[0x28, 0, 0, 0, 0, 0, 0, 0xfd, 0, lengths[0]][..], own, &[lengths[1]], name].concat())
+                .effect
+        };
+        assert_eq!(service(b"", b"P_PROGRAM"), Effect::Mode);
+        assert_eq!(service(b"C ", b"P_PROGRAM"), Effect::Mode);
+        assert_eq!(service(b"1 00001P", b"_INSE"), Effect::Program);
+        assert_eq!(service(b"1 00001B", b"_DELE"), Effect::Program);
+        assert_eq!(service(b"", b"_GARB"), Effect::Program);
+        assert_eq!(service(b"EP", b"_MODU"), Effect::Program);
+        assert_eq!(service(b"", b"_N_LOGIN_"), Effect::Session);
+        assert_eq!(service(b"", b"_N_OTHER"), Effect::Other);
+    }
+
+    #[test]
+    fn acknowledgements_tell_errors_of_header_and_item() {
+        let answer = |error: &[u8], parameter: &[u8], data: &[u8]| {
+            let operation = told(&pdu(3, error, parameter, data));
+            assert_eq!(operation.direction, Direction::Response);
+            (operation.effect, operation.count, operation.error)
+        };
+        assert_eq!(answer(&[0, 0], &[4, 1], &[0xff, 4, 0, 8, 1]), (Effect::Read, 1, None));
+        assert_eq!(answer(&[0, 0], &[4, 1], &[0x0a, 0, 0, 0]), (Effect::Read, 1, Some(10)));
+        assert_eq!(answer(&[0, 0], &[5, 2], &[0xff, 5]), (Effect::Write, 2, None));
+        assert_eq!(answer(&[0x81, 4], &[0x29], &[]), (Effect::Mode, 0, Some(0x8104)));
+        assert_eq!(answer(&[0, 0], &[0xf0, 0, 0, 1, 0, 1, 0, 240], &[]), (Effect::Session, 0, None));
+        let bare = told(&pdu(2, &[0x85, 0], &[], &[]));
+        assert_eq!((bare.effect, bare.error), (Effect::Other, Some(0x8500)));
+    }
+
+    fn user(kind: u8, function: u8, data: &[u8]) -> Operation {
+        told(&pdu(7, &[], &[0, 1, 0x12, 4, 0x11, kind, function, 0], data))
+    }
+
+    #[test]
+    fn user_data_tell_group_and_function() {
+        use Effect::{Configure, Control, Diagnose, Identify, Mode, Other, Program, Read, Session, Write};
+        for (group, function, effect) in [
+            (1, 1, Diagnose),
+            (1, 2, Read),
+            (1, 7, Control),
+            (1, 8, Write),
+            (1, 9, Control),
+            (1, 10, Mode),
+            (1, 12, Mode),
+            (1, 22, Identify),
+            (2, 1, Read),
+            (3, 1, Read),
+            (4, 2, Session),
+            (4, 11, Write),
+            (5, 1, Session),
+            (6, 1, Write),
+            (7, 1, Read),
+            (7, 2, Configure),
+            (7, 4, Configure),
+            (15, 1, Program),
+            (9, 1, Other),
+        ] {
+            let operation = user(0x40 | group, function, &[]);
+            assert_eq!(
+                (operation.effect, operation.direction),
+                (effect, Direction::Request),
+                "{group} {function}"
+            );
+            assert_eq!(operation.code, 0x7000 | u16::from(group) << 8 | u16::from(function));
+        }
+        let list = |id: u8| user(0x44, 1, &[0xff, 9, 0, 4, 0, id, 0, 1]);
+        assert_eq!((list(0x1c).effect, list(0x1c).object, list(0x1c).address), (Identify, 0x1c, 1));
+        assert_eq!(list(0x24).effect, Diagnose);
+        let push = user(0x00, 0, &[]);
+        assert_eq!((push.effect, push.direction), (Effect::Report, Direction::Unsolicited));
+        let refused = told(&pdu(7, &[], &[0, 1, 0x12, 8, 0x12, 0x84, 1, 1, 0, 0, 0xd4, 1], &[0x0a, 0, 0, 0]));
+        assert_eq!((refused.direction, refused.error), (Direction::Response, Some(0xd401)));
+    }
+
+    fn connect(kind: u8, called: &[u8]) -> Vec<u8> {
+        let size = u8::try_from(called.len()).unwrap();
+        let options = [&[0xc0, 1, 10, 0xc1, 2, 1, 0, 0xc2, size][..], called].concat();
+        let length = u8::try_from(11 + options.len()).unwrap();
+        [&[3, 0, 0, length, length - 5, kind, 0, 0, 0, 1, 0][..], &options].concat()
+    }
+
+    #[test]
+    fn connections_are_told_by_the_selector_that_they_call() {
+        let operation = told(&connect(CONNECTION_REQUEST, &[1, 0x22]));
+        assert_eq!((operation.effect, operation.code, operation.unit), (Effect::Session, 0x01e0, 0x22));
+        let operation = told(&connect(CONNECTION_CONFIRM, &[1, 2]));
+        assert_eq!((operation.direction, operation.code), (Direction::Response, 0x01d0));
+        assert_eq!(told(&connect(CONNECTION_REQUEST, b"SIMATIC-ROOT-ES")).effect, Effect::Session);
+        // As MMS has it.
+        assert_eq!(read(&connect(CONNECTION_REQUEST, &[0, 1]), Way::ToServer), None);
+    }
+
+    #[test]
+    fn plus_is_told_by_its_session() {
+        let plus = |version, opcode, function: u16| {
+            let [high, low] = function.to_be_bytes();
+            let unit = [PLUS, version, 0, 10, opcode, 0, 0, high, low, 0, 0, 0, 0, 0, PLUS, version, 0, 0];
+            let operation = told(&dt(&unit));
+            (operation.effect, operation.direction, operation.code)
+        };
+        use Direction::{Request, Response, Unsolicited};
+        assert_eq!(plus(1, 0x31, 0x04ca), (Effect::Session, Request, 0x04ca));
+        assert_eq!(plus(2, 0x32, 0x04d4), (Effect::Session, Response, 0x04d4));
+        assert_eq!(plus(2, 0x31, 0x0542), (Effect::Other, Request, 0x0542));
+        assert_eq!(plus(2, 0x33, 0), (Effect::Report, Unsolicited, 0));
+        let signed = [&[PLUS, 3, 0, 43, 32][..], &[7; 32], &[0x31, 0, 0, 4, 0xca, 0, 0, 0, 0, 0]].concat();
+        assert_eq!(told(&dt(&signed)).effect, Effect::Session);
+        assert_eq!(read(&dt(&[PLUS, 9, 0, 0]), Way::ToServer), None);
+    }
+
+    #[test]
+    fn lengths_must_agree_unless_the_unit_goes_on() {
+        let mut bytes = pdu(1, &[], &[0xf0, 0, 0, 1, 0, 1, 0, 240], &[]);
+        bytes[14] = 9;
+        assert_eq!(read(&bytes, Way::ToServer).unwrap().fault, Some(FaultReason::BadLength));
+        bytes[6] = 0;
+        assert_eq!(read(&bytes, Way::ToServer).unwrap().fault, None);
+    }
+
+    #[test]
+    fn a_split_message_is_read_as_far_as_it_goes_and_its_rest_not_at_all() {
+        let whole = pdu(1, &[], &[&[5, 1][..], &ITEM].concat(), &[0, 4, 0, 32, 1, 2, 3, 4]);
+        let message = read(&whole[..20], Way::ToServer).unwrap();
+        assert_eq!((message.length, message.fault), (whole.len(), None));
+        assert_eq!(message.operation.unwrap().effect, Effect::Write);
+        for at in 1..whole.len() {
+            assert_eq!(read(&whole[at..], Way::ToServer), None, "{at}");
+        }
+    }
+}
