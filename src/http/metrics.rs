@@ -156,6 +156,15 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         "protocol",
         protocols,
     )?;
+    let operations = meter.operations.iter().map(|&(protocol, effect, direction, count)| {
+        ([("protocol", protocol), ("effect", effect), ("direction", direction)], count)
+    });
+    out.family(
+        "plant_operation_packets",
+        "Packets that tell an operation of a plant protocol, by what the operation does and who says it",
+        MetricType::Counter,
+        operations,
+    )?;
     let faults =
         meter.faults.iter().map(|&(layer, reason, count)| ([("layer", layer), ("reason", reason)], count));
     out.family(

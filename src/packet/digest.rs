@@ -422,11 +422,29 @@ pub enum Layer {
     Ssdp,
     /// NetBIOS name service.
     NetBios,
+    /// Modbus/TCP.
+    Modbus,
+    /// S7comm.
+    S7,
+    /// DNP3.
+    Dnp3,
+    /// EtherNet/IP and CIP.
+    EtherNetIp,
+    /// IEC 60870-5-104.
+    Iec104,
+    /// BACnet/IP.
+    Bacnet,
+    /// PROFINET DCP.
+    ProfinetDcp,
+    /// GOOSE.
+    Goose,
+    /// OPC UA binary.
+    OpcUa,
 }
 
 impl Layer {
     /// All layers, in order.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 25] = [
         Self::Link,
         Self::Arp,
         Self::Ip,
@@ -443,6 +461,15 @@ impl Layer {
         Self::Ntp,
         Self::Ssdp,
         Self::NetBios,
+        Self::Modbus,
+        Self::S7,
+        Self::Dnp3,
+        Self::EtherNetIp,
+        Self::Iec104,
+        Self::Bacnet,
+        Self::ProfinetDcp,
+        Self::Goose,
+        Self::OpcUa,
     ];
 
     /// The word for metrics and the page.
@@ -465,6 +492,15 @@ impl Layer {
             Self::Ntp => "ntp",
             Self::Ssdp => "ssdp",
             Self::NetBios => "netbios",
+            Self::Modbus => "modbus",
+            Self::S7 => "s7comm",
+            Self::Dnp3 => "dnp3",
+            Self::EtherNetIp => "ethernet_ip",
+            Self::Iec104 => "iec104",
+            Self::Bacnet => "bacnet",
+            Self::ProfinetDcp => "profinet_dcp",
+            Self::Goose => "goose",
+            Self::OpcUa => "opc_ua",
         }
     }
 }

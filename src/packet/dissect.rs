@@ -9,7 +9,7 @@ use super::application::{Memory, Unread};
 use super::digest::{Digest, Fault, FaultReason, Frame, Layer, Link, Mac, Network};
 use super::hint::Hint;
 use super::window::Window;
-use super::{arp, ip};
+use super::{arp, ip, plant};
 
 /// More tags than two are seen with provider bridges behind provider bridges; more than these are no honest frame.
 const MAX_TAGS: usize = 4;
@@ -122,6 +122,8 @@ fn ethernet(frame: Window<'_>, memory: &mut Memory, digest: &mut Digest) {
         EtherType::ARP => arp::read(rest, digest),
         EtherType::IPV4 => ip::read(rest, ip::v4, memory, digest),
         EtherType::IPV6 => ip::read(rest, ip::v6, memory, digest),
+        EtherType(plant::PROFINET_TYPE) if memory.depth == Depth::Full => plant::of_profinet(rest, digest),
+        EtherType(plant::GOOSE_TYPE) if memory.depth == Depth::Full => plant::of_goose(rest, digest),
         _ => {}
     }
 }

@@ -162,14 +162,39 @@ pub struct Operation {
     pub effect: Effect,
     /// The protocol's own number of it: function code, service, type id, PDU type (each protocol's reader says which).
     pub code: u16,
-    /// Unit, station, slot, common address or object instance: whom the device is to pass it to; 0 where there is none.
+    /// Unit, station, slot, common address: whom the device is to pass it to; 0 where there is none.
     pub unit: u32,
-    /// First register, object, byte or information object; 0 where there is none.
+    /// What of the unit the address lies in: memory area and data block, class and instance, object, group and
+    /// variation, name space; 0 where there is none.
+    pub object: u32,
+    /// First register, byte, index, attribute, property or information object; 0 where there is none.
     pub address: u32,
     /// How many from there on; 0 where the message does not say.
     pub count: u32,
     /// The protocol's own number of an error in a response; none for success and requests.
     pub error: Option<u16>,
+    /// Messages of the protocol in the packet, of which this is the most consequential; at least 1. No part of what
+    /// the operation is.
+    pub messages: u16,
+}
+
+impl Operation {
+    /// The only message of its packet, about nothing in particular.
+    #[must_use]
+    pub const fn new(protocol: PlantProtocol, direction: Direction, effect: Effect, code: u16) -> Self {
+        Self {
+            protocol,
+            direction,
+            effect,
+            code,
+            unit: 0,
+            object: 0,
+            address: 0,
+            count: 0,
+            error: None,
+            messages: 1,
+        }
+    }
 }
 
 /// A plant protocol.
@@ -237,31 +262,81 @@ pub enum Direction {
     Unsolicited,
 }
 
-/// What an operation does to the device that gets it.
+impl Direction {
+    /// All of them, in order.
+    pub const ALL: [Self; 3] = [Self::Request, Self::Response, Self::Unsolicited];
+
+    /// The word for metrics and the page.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::Unsolicited => "unsolicited",
+        }
+    }
+}
+
+/// What an operation does to the device that gets it, in the order of its consequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
+    /// Tells values that changed, or that nothing did.
+    Report,
     /// Opens, keeps or closes a conversation.
     Session,
     /// Looks for devices or asks who they are.
     Identify,
     /// Takes values.
     Read,
+    /// Counters, tests, other diagnosis.
+    Diagnose,
+    /// Known to the protocol, but none of these; or not known.
+    Other,
     /// Sets values.
     Write,
+    /// Changes configuration: names, addresses, clock, passwords.
+    Configure,
     /// Operates an output: select, operate, command.
     Control,
     /// Loads a program or block up or down, or deletes one.
     Program,
     /// Starts, stops or restarts the device or its program.
     Mode,
-    /// Changes configuration: names, addresses, clock, passwords.
-    Configure,
-    /// Counters, tests, other diagnosis.
-    Diagnose,
-    /// Tells values that changed, or that nothing did.
-    Report,
-    /// Known to the protocol, but none of these; or not known.
-    Other,
+}
+
+impl Effect {
+    /// All of them, in order.
+    pub const ALL: [Self; 11] = [
+        Self::Report,
+        Self::Session,
+        Self::Identify,
+        Self::Read,
+        Self::Diagnose,
+        Self::Other,
+        Self::Write,
+        Self::Configure,
+        Self::Control,
+        Self::Program,
+        Self::Mode,
+    ];
+
+    /// The word for metrics and the page.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Session => "session",
+            Self::Identify => "identify",
+            Self::Read => "read",
+            Self::Diagnose => "diagnose",
+            Self::Other => "other",
+            Self::Write => "write",
+            Self::Configure => "configure",
+            Self::Control => "control",
+            Self::Program => "program",
+            Self::Mode => "mode",
+        }
+    }
 }
 
 /// What a hint says of the protocol above the transport; the word for a flow.

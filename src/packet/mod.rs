@@ -10,6 +10,7 @@ mod dissect;
 mod hint;
 mod icmp;
 mod ip;
+mod plant;
 #[cfg(test)]
 mod samples;
 mod transport;

@@ -624,6 +624,7 @@ pub(crate) fn meter() -> MeterStatus {
             ("tcp", 990_123),
             ("dns", 22_010),
         ],
+        operations: vec![("modbus", "read", "request", 512), ("s7comm", "program", "request", 3)],
         faults: vec![("ipv4", "truncated", 17), ("tcp", "bad_offset", 2)],
         unread: vec![("tls_hellos", 3), ("quic_hellos", 1), ("quic_packets", 0), ("fingerprints", 0)],
         flows_active: 412,

@@ -28,6 +28,7 @@ use gather::Stream;
 use super::digest::{Digest, FaultReason, Ip, Layer, Tcp, TcpFlags, Transport, Udp};
 use super::dissect::Depth;
 use super::hint::Hint;
+use super::plant;
 use super::window::Window;
 
 const DNS_PORT: u16 = 53;
@@ -163,7 +164,7 @@ pub(super) fn read(payload: Window<'_>, ip: &Ip, memory: &mut Memory, digest: &m
     }
 }
 
-/// By content on any port, then by port.
+/// By content on any port, then by port; last the plant's protocols.
 fn of_tcp(segment: &Segment<'_>, memory: &mut Memory, digest: &mut Digest) {
     let payload = segment.payload;
     let Some(&first) = payload.bytes.first() else { return };
@@ -187,8 +188,9 @@ fn of_tcp(segment: &Segment<'_>, memory: &mut Memory, digest: &mut Digest) {
         return;
     }
     if segment.is_port(mqtt::PORT) {
-        mqtt::other(payload, digest);
+        return mqtt::other(payload, digest);
     }
+    plant::of_tcp((segment.tcp.source_port, segment.tcp.destination_port), payload, digest);
 }
 
 /// By port, then by content on any.
@@ -208,6 +210,8 @@ fn of_udp(datagram: &Datagram<'_>, memory: &mut Memory, digest: &mut Digest) {
         ssdp::read(payload, digest);
     } else if quic::looks_like_one(payload) {
         quic::read(datagram, memory, digest);
+    } else {
+        plant::of_udp((datagram.udp.source_port, datagram.udp.destination_port), payload, digest);
     }
 }
 
