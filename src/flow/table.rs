@@ -11,7 +11,7 @@ use super::told::Told;
 use super::transition::{self, Packet, Reading};
 use super::{
     Config, DeviceId, EndReason, Endpoint, FiveTuple, FlowEvent, FlowKey, FlowRecord, FlowState, News, Side,
-    Traffic,
+    TcpTotals, Traffic,
 };
 use crate::bounded::{Keyed, Place, Table};
 use crate::packet::{Digest, Mac, Network, TcpFlags};
@@ -46,6 +46,7 @@ pub struct FlowTable {
     /// Flows that a flush has still to end, latest first.
     flushing: Vec<Place>,
     counters: Counters,
+    tcp: TcpTotals,
 }
 
 #[derive(Debug, Default)]
@@ -96,6 +97,7 @@ impl FlowTable {
             pending: VecDeque::with_capacity(Self::TIMEOUTS_PER_CALL + EVENTS_PER_PACKET),
             flushing: Vec::new(),
             counters: Counters::default(),
+            tcp: TcpTotals::default(),
         }
     }
 
@@ -201,6 +203,12 @@ impl FlowTable {
     #[must_use]
     pub const fn events_lost(&self) -> u64 {
         self.counters.lost
+    }
+
+    /// What the TCP flows beyond the handshake add up to since construction.
+    #[must_use]
+    pub const fn tcp(&self) -> &TcpTotals {
+        &self.tcp
     }
 
     /// The flows that were active last, each as a whole, newest first; at most `limit`. For pages: it allocates.
