@@ -44,6 +44,8 @@ pub(super) fn meter(
         bits_per_second: rate.map(|r| r.bits),
         protocols: meter.counts().protocols().collect(),
         faults: meter.counts().faults().map(|(layer, why, n)| (layer.word(), why.word(), n)).collect(),
+        mirror: meter.mirror().reports(),
+        copies: meter.mirror().duplicates().left_out(),
         flows_active: number(flows.active()),
         flows_capacity: number(config.flow_capacity),
         flows_total: flows.opened(),

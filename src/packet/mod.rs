@@ -8,6 +8,7 @@ mod dhcp;
 mod digest;
 mod dissect;
 mod dns;
+mod fingerprint;
 mod hint;
 mod icmp;
 mod ip;
@@ -21,6 +22,7 @@ pub use digest::{
     Link, Mac, Network, Tcp, TcpFlags, Transport, Tunnel, Udp, UnknownType,
 };
 pub use dissect::{Depth, Dissector, dissect};
+pub use fingerprint::{Fingerprint, Fingerprints};
 pub use hint::{
     Application, ClientHello, Dhcp, DhcpMessage, Direction, Dns, DnsName, Effect, Hint, Http, Mqtt, NetBios,
     NetBiosMessage, Ntp, Operation, PlantProtocol, Ssdp, SsdpMessage, Ssh,
