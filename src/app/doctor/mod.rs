@@ -77,6 +77,7 @@ fn listen(meter: &mut Meter, tap: &mut Tap, listen: Span) -> Result<u64, AppErro
     /// Time between two looks at what the kernel counts.
     const LOOK: Span = Span::from_secs(1);
     reading::place(meter, tap.interface());
+    tracing::info!("listening on {} for {} s", tap.interface(), listen.as_secs());
     let watch = Stopwatch::start();
     let mut look = LOOK;
     while watch.elapsed() < listen {

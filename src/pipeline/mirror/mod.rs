@@ -6,6 +6,8 @@ mod conversations;
 mod duplicates;
 mod frames;
 mod sliding;
+#[cfg(test)]
+mod tests;
 mod types;
 mod verdict;
 

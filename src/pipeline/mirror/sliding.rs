@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn old_evidence_goes_when_there_is_new() {
-        let at = |seconds| Timestamp::from_parts(1_700_000_000 + seconds, 0);
+        let at = |seconds: i64| Timestamp::from_parts(1_700_000_000 + seconds, 0);
         let mut sliding = Sliding::<2>::new(10);
         sliding.handle_time(at(0), [0, 0]);
         sliding.handle_time(at(61), [5, 5]);
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_begins_a_stretch() {
-        let at = |seconds| Timestamp::from_parts(1_700_000_000 + seconds, 0);
+        let at = |seconds: i64| Timestamp::from_parts(1_700_000_000 + seconds, 0);
         let mut sliding = Sliding::<1>::new(0);
         sliding.handle_time(at(0), [0]);
         sliding.handle_time(at(-86_400), [1]);
