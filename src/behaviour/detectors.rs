@@ -9,7 +9,7 @@ use super::finding::Finding;
 use super::host_sweep::HostSweeps;
 use super::port_scan::PortScans;
 use super::{Config, Evidence, Identity, Party};
-use crate::flow::{DeviceId, FlowEvent, FlowRecord, News};
+use crate::flow::{DeviceId, EndReason, FlowEvent, FlowRecord, News};
 use crate::packet::{Digest, Network, TcpFlags};
 use crate::time::{Span, Timestamp};
 
@@ -70,6 +70,10 @@ impl Behaviours {
     pub fn handle_flow(&mut self, event: &FlowEvent) {
         self.handle_time(event.time);
         let news = self.view.handle_flow(event);
+        if matches!(news, News::Renewed) || matches!(news, News::Ended(why) if why != EndReason::Unanswered) {
+            // No try and no outcome of one: nothing to look up, and in a flood that is half of what is told.
+            return;
+        }
         let believable = self.view.is_two_way();
         let scan = self.port_scans.handle_flow(event, news, believable);
         let sweep = self.host_sweeps.handle_flow(event, news, believable);

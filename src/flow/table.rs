@@ -290,8 +290,8 @@ impl FlowTable {
         let told = Told::nothing(self.now);
         let flow =
             Flow { record, told, touched: self.now, ordinal: self.ordinal, syn, measure: Measure::Waiting };
-        if self.flows.insert(class as usize, flow).is_err() {
-            // Room was made and the key was looked for: this does not happen, and if it did it would be counted.
+        if self.flows.insert_absent(class as usize, flow).is_err() {
+            // Room was made: this does not happen, and if it did it would be counted.
             self.counters.strays += 1;
             return;
         }
