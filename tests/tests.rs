@@ -14,6 +14,7 @@ mod cli;
 mod daemon;
 mod doctor;
 mod emulated;
+mod fuzzing;
 mod hardening;
 mod harness;
 mod home_assistant;
