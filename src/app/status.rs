@@ -50,6 +50,8 @@ pub(super) fn meter(
             .collect(),
         faults: meter.counts().faults().map(|(layer, why, n)| (layer.word(), why.word(), n)).collect(),
         unread: meter.unread().counts().to_vec(),
+        mirror: meter.mirror().reports(),
+        copies: meter.mirror().duplicates().left_out(),
         flows_active: number(flows.active()),
         flows_capacity: number(config.flow_capacity),
         flows_total: flows.opened(),

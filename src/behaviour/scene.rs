@@ -81,6 +81,7 @@ impl Scene {
             to_client: Traffic::default(),
             state: FlowState::Attempt,
             midstream: false,
+            application: crate::packet::Application::Unknown,
         };
         self.tell(News::Opened, flow);
         flow

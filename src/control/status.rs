@@ -8,6 +8,7 @@ use crate::capture::SourceCounters;
 use crate::flow::DeviceKey;
 use crate::packet::Mac;
 use crate::pipeline::Performance;
+use crate::pipeline::mirror::Report;
 use crate::time::{Span, Timestamp};
 
 /// Everything at one moment. Parts are `None` until their owner has published once.
@@ -53,6 +54,10 @@ pub struct MeterStatus {
     pub unread: Vec<(&'static str, u64)>,
     /// Flows in the table now.
     pub flows_active: u64,
+    /// Whether the mirror is as it should be, in the order of `Check::ALL`.
+    pub mirror: Vec<Report>,
+    /// Frames since start that the mirror made of others, which are not among the packets.
+    pub copies: u64,
     /// Capacity of the flow table.
     pub flows_capacity: u64,
     /// Flows seen since start.

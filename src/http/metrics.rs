@@ -21,6 +21,7 @@ use crate::control::{
     BaselinePhase, CaptureState, HttpStatus, JudgeStatus, MeterStatus, MqttState, MqttStatus, Status,
     StoreStatus,
 };
+use crate::pipeline::mirror::Verdict;
 use crate::sys::Resources;
 use crate::time::Span;
 
@@ -178,6 +179,19 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         "Application messages left unread: a part of them did not come, or too many came in a second",
         "kind",
         meter.unread.iter().copied(),
+    )?;
+    out.counter(
+        "copied_frames",
+        "Frames that the mirror made of others, left out of all counts",
+        meter.copies,
+    )?;
+    let known = meter.mirror.iter().filter(|r| !matches!(r.verdict, Verdict::Unknown(_)));
+    let troubles = known.map(|r| ([("check", r.check.word())], u64::from(r.verdict.trouble().is_some())));
+    out.family(
+        "mirror_problem",
+        "1 where a check of the mirror finds something, 0 where it is well; left out while it cannot tell",
+        MetricType::Gauge,
+        troubles,
     )?;
     out.gauge("flows_active", "Flows in the table", meter.flows_active)?;
     out.gauge("flows_capacity", "Flows that the table holds", meter.flows_capacity)?;

@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::About;
 use super::view_drops::DropsView;
 use crate::control::{
-    BaselinePhase, BaselineStatus, CaptureState, HttpStatus, JudgeStatus, MeterStatus, ModelStatus,
-    MqttState, MqttStatus, SourceKind, Status, StoreStatus,
+    BaselinePhase, BaselineStatus, CaptureState, CheckRecord, HttpStatus, JudgeStatus, MeterStatus,
+    ModelStatus, MqttState, MqttStatus, SourceKind, Status, StoreStatus,
 };
 use crate::sys::Resources;
 use crate::time::{Span, Timestamp};
@@ -25,6 +25,8 @@ pub(super) struct Statistics {
     capture: Option<CaptureView>,
     traffic: Option<TrafficView>,
     drops: DropsView,
+    /// Whether the mirror is as it should be.
+    mirror: Option<Vec<CheckRecord>>,
     flows: Option<FlowCounts>,
     devices: Option<DeviceCounts>,
     baseline: Option<BaselineView>,
@@ -60,6 +62,7 @@ impl Statistics {
             capture: meter.map(CaptureView::new),
             traffic: meter.map(TrafficView::new),
             drops: DropsView::new(status),
+            mirror: meter.map(mirror),
             flows: meter.map(FlowCounts::new),
             devices: meter.map(DeviceCounts::new),
             baseline: judge.map(|j| BaselineView::new(&j.baseline)),
@@ -104,6 +107,7 @@ pub(super) struct CaptureAnswer {
     capture: Option<CaptureView>,
     traffic: Option<TrafficView>,
     drops: DropsView,
+    mirror: Option<Vec<CheckRecord>>,
 }
 
 impl CaptureAnswer {
@@ -113,8 +117,13 @@ impl CaptureAnswer {
             capture: meter.map(CaptureView::new),
             traffic: meter.map(TrafficView::new),
             drops: DropsView::new(status),
+            mirror: meter.map(mirror),
         }
     }
+}
+
+fn mirror(meter: &MeterStatus) -> Vec<CheckRecord> {
+    meter.mirror.iter().map(CheckRecord::from).collect()
 }
 
 #[derive(Debug, Serialize)]
@@ -185,6 +194,7 @@ pub(super) const fn state_word(state: &CaptureState) -> &'static str {
 #[derive(Debug, Serialize)]
 struct TrafficView {
     packets: u64,
+    copies: u64,
     bytes: u64,
     packets_per_second: Option<f64>,
     bits_per_second: Option<f64>,
@@ -216,6 +226,7 @@ impl TrafficView {
             |&(protocol, effect, direction, packets)| OperationView { protocol, effect, direction, packets };
         Self {
             packets: meter.packets,
+            copies: meter.copies,
             bytes: meter.bytes,
             packets_per_second: meter.packets_per_second,
             bits_per_second: meter.bits_per_second,

@@ -7,6 +7,7 @@ mod application;
 mod arp;
 mod digest;
 mod dissect;
+mod fingerprint;
 mod hint;
 mod icmp;
 mod ip;
@@ -22,6 +23,7 @@ pub use digest::{
     Link, Mac, Network, Tcp, TcpFlags, Transport, Tunnel, Udp, UnknownType,
 };
 pub use dissect::{Depth, Dissector, dissect};
+pub use fingerprint::{Fingerprint, Fingerprints};
 pub use hint::{
     Application, ClientHello, Dhcp, DhcpMessage, DhcpParameters, Direction, Dns, DnsName, DnsTypes, Effect,
     Hint, Http, Mqtt, NetBios, NetBiosMessage, Ntp, Operation, PlantProtocol, Ssdp, SsdpMessage, Ssh,

@@ -100,6 +100,7 @@ fn flow(
             to_client: Traffic::default(),
             state: FlowState::Attempt,
             midstream: false,
+            application: crate::packet::Application::Unknown,
         },
     }
 }

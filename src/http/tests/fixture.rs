@@ -22,7 +22,8 @@ use crate::flow::DeviceKey;
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
 use crate::packet::Mac;
-use crate::pipeline::Performance;
+use crate::pipeline::mirror::{Report, Trouble, Verdict};
+use crate::pipeline::{Mirror, Performance};
 use crate::time::{Span, Timestamp};
 
 /// 2026-03-05T08:00:00Z.
@@ -583,6 +584,13 @@ fn device(last: u8, name: Option<&str>, seconds_ago: u64, known: Option<bool>) -
     }
 }
 
+fn mirror() -> Vec<Report> {
+    let mut reports = Mirror::new(1).reports();
+    reports[0].verdict = Verdict::Found(Trouble::OneDirection);
+    reports[2].verdict = Verdict::Fine;
+    reports
+}
+
 pub(crate) fn meter() -> MeterStatus {
     let flow = |n: u16| FlowSummary {
         protocol: if n.is_multiple_of(3) { "udp" } else { "tcp" }.to_owned(),
@@ -627,6 +635,8 @@ pub(crate) fn meter() -> MeterStatus {
         operations: vec![("modbus", "read", "request", 512), ("s7comm", "program", "request", 3)],
         faults: vec![("ipv4", "truncated", 17), ("tcp", "bad_offset", 2)],
         unread: vec![("tls_hellos", 3), ("quic_hellos", 1), ("quic_packets", 0), ("fingerprints", 0)],
+        mirror: mirror(),
+        copies: 17,
         flows_active: 412,
         flows_capacity: 65_536,
         flows_total: 88_120,

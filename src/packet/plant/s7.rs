@@ -52,6 +52,10 @@ pub(super) fn read(bytes: &[u8], way: Way) -> Option<Message> {
         DT if byte(packet, TPKT)? == 2 => {
             let is_last = byte(packet, TPKT + 2)? & END_OF_UNIT != 0;
             let unit = packet.get(DT_HEADER..)?;
+            // Engineering tools send empty ones ahead of what they say.
+            if length == DT_HEADER {
+                return Some(Message { operation: None, length, fault: None });
+            }
             match byte(unit, 0)? {
                 PLAIN => {
                     let header = Header::of(unit)?;
@@ -490,6 +494,12 @@ pub(super) mod tests {
         let signed = [&[PLUS, 3, 0, 43, 32][..], &[7; 32], &[0x31, 0, 0, 4, 0xca, 0, 0, 0, 0, 0]].concat();
         assert_eq!(told(&dt(&signed)).effect, Effect::Session);
         assert_eq!(read(&dt(&[PLUS, 9, 0, 0]), Way::ToServer), None);
+    }
+
+    #[test]
+    fn an_empty_unit_says_nothing_and_hides_nothing() {
+        let message = read(&[3, 0, 0, 7, 2, DT, 0], Way::ToServer).unwrap();
+        assert_eq!((message.operation, message.length, message.fault), (None, 7, None));
     }
 
     #[test]
