@@ -123,6 +123,11 @@ fn start(
     let (commands, asked) = CommandQueue::new();
     // A live source tells the time many times a second.
     config.meter.longest_step = LONGEST_STEP;
+    // Whoever sends to a live tap must not know which keys collide. No result depends on it.
+    if matches!(input, Input::Tap(_)) {
+        config.meter.flow.hash_seed =
+            getrandom::u64().map_err(|_| AppError::NoChance("the key of the tables"))?;
+    }
     let meter = start::meter(&config.meter, &store)?;
     let judge = start::judge(config.judge.clone(), &store)?;
     let token = start::admin_token(&store, options.new_token)?;
