@@ -12,6 +12,7 @@ mod architecture;
 mod broker;
 mod cli;
 mod daemon;
+mod doctor;
 mod emulated;
 mod fuzzing;
 mod hardening;

@@ -7,11 +7,13 @@
 mod capture;
 mod daemon;
 mod desk;
+mod doctor;
 mod error;
 mod judging;
 mod marking;
 mod opening;
 mod plan;
+mod reading;
 mod reload;
 mod replay;
 mod settings;
@@ -21,6 +23,7 @@ mod supervision;
 mod trial;
 
 pub use daemon::run;
+pub use doctor::{Diagnosis, Doctor, doctor};
 pub use error::AppError;
 pub use reload::Reload;
 pub use replay::{Format, Replay, Summary, replay};

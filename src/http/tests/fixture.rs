@@ -23,7 +23,8 @@ use crate::flow::{DeviceKey, StreamSums, TcpHealth, TcpTotals};
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
 use crate::packet::Mac;
-use crate::pipeline::Performance;
+use crate::pipeline::mirror::{Report, Trouble, Verdict};
+use crate::pipeline::{Mirror, Performance};
 use crate::time::{Span, Timestamp};
 
 /// 2026-03-05T08:00:00Z.
@@ -584,8 +585,15 @@ fn device(last: u8, name: Option<&str>, seconds_ago: u64, known: Option<bool>) -
     }
 }
 
-pub(crate) fn meter() -> MeterStatus {
-    let flow = |n: u16| FlowSummary {
+fn mirror() -> Vec<Report> {
+    let mut reports = Mirror::new(1).reports();
+    reports[0].verdict = Verdict::Found(Trouble::OneDirection);
+    reports[2].verdict = Verdict::Fine;
+    reports
+}
+
+fn flow(n: u16) -> FlowSummary {
+    FlowSummary {
         protocol: if n.is_multiple_of(3) { "udp" } else { "tcp" }.to_owned(),
         protocol_number: if n.is_multiple_of(3) { 17 } else { 6 },
         client: IpAddr::from([10, 10, 10, 21]),
@@ -605,7 +613,28 @@ pub(crate) fn meter() -> MeterStatus {
         packets_to_client: 180 + u64::from(n),
         bytes_to_server: 15_312,
         bytes_to_client: 912_331,
-    };
+    }
+}
+
+fn tcp() -> TcpStatus {
+    TcpStatus {
+        totals: TcpTotals {
+            segments: 400_000,
+            retransmitted: 320,
+            out_of_order: 41,
+            acknowledgements: 150_000,
+            gaps: 7,
+            bytes_seen: 99_000_000,
+            bytes_missing: 1_000_000,
+            flows_measured: 800,
+            flows_one_way: 3,
+            flows_unmeasured: 1,
+        },
+        recent: Some(TcpTotals { segments: 100, retransmitted: 1, ..TcpTotals::default() }),
+    }
+}
+
+pub(crate) fn meter() -> MeterStatus {
     MeterStatus {
         capture: CaptureStatus {
             kind: SourceKind::Interface,
@@ -632,7 +661,11 @@ pub(crate) fn meter() -> MeterStatus {
             ("tcp", 990_123),
             ("dns", 22_010),
         ],
+        operations: vec![("modbus", "read", "request", 512), ("s7comm", "program", "request", 3)],
         faults: vec![("ipv4", "truncated", 17), ("tcp", "bad_offset", 2)],
+        unread: vec![("tls_hellos", 3), ("quic_hellos", 1), ("quic_packets", 0), ("fingerprints", 0)],
+        mirror: mirror(),
+        copies: 17,
         flows_active: 412,
         flows_capacity: 65_536,
         flows_total: 88_120,
@@ -648,21 +681,7 @@ pub(crate) fn meter() -> MeterStatus {
         last_packet: Some(NOW),
         flows_renewed: 2,
         flowless_packets: 9,
-        tcp: TcpStatus {
-            totals: TcpTotals {
-                segments: 400_000,
-                retransmitted: 320,
-                out_of_order: 41,
-                acknowledgements: 150_000,
-                gaps: 7,
-                bytes_seen: 99_000_000,
-                bytes_missing: 1_000_000,
-                flows_measured: 800,
-                flows_one_way: 3,
-                flows_unmeasured: 1,
-            },
-            recent: Some(TcpTotals { segments: 100, retransmitted: 1, ..TcpTotals::default() }),
-        },
+        tcp: tcp(),
     }
 }
 
