@@ -3,9 +3,9 @@
 use crate::baseline::Phase;
 use crate::control::{
     AlertCounts, BaselinePhase, BaselineStatus, CaptureStatus, DeviceSummary, FlowSummary, JudgeStatus,
-    MeterStatus, ModelStatus,
+    MeterStatus, ModelStatus, TcpStatus,
 };
-use crate::flow::{Device, DeviceKey, EndReason, FlowRecord};
+use crate::flow::{Device, DeviceKey, EndReason, FlowRecord, TcpHealth};
 use crate::pipeline::{Judge, Meter};
 use crate::time::{Span, Timestamp};
 
@@ -58,7 +58,8 @@ pub(super) fn meter(
         flows_ended: EndReason::ALL.into_iter().map(|r| (r.word(), flows.ended(r))).collect(),
         flows_renewed: flows.renewed(),
         flowless_packets: flows.strays(),
-        flows: flows.recent(FLOWS).iter().map(flow).collect(),
+        tcp: TcpStatus { totals: *flows.tcp(), recent: rate.map(|r| r.tcp) },
+        flows: flows.recent(FLOWS).iter().map(|record| flow(record, flows.health(record))).collect(),
         // A station of a single burst may be one of thousands that somebody invents; it is only counted.
         devices: meter.devices().iter().filter(|(_, d)| d.proven).map(|(_, d)| device(d)).collect(),
         devices_unproven: meter.devices().unproven(),
@@ -146,7 +147,7 @@ fn summary(device: &Device, known: Option<bool>) -> DeviceSummary {
     }
 }
 
-fn flow(record: &FlowRecord) -> FlowSummary {
+fn flow(record: &FlowRecord, tcp: Option<TcpHealth>) -> FlowSummary {
     FlowSummary {
         protocol: match record.protocol {
             1 | 58 => "icmp".to_owned(),
@@ -154,11 +155,14 @@ fn flow(record: &FlowRecord) -> FlowSummary {
             17 => "udp".to_owned(),
             other => other.to_string(),
         },
+        protocol_number: record.protocol,
         client: record.client.ip,
         client_port: record.client.port,
         server: record.server.ip,
         server_port: record.server.port,
         state: record.state.word(),
+        application: record.application.word(),
+        tcp,
         first_seen: record.first,
         last_seen: record.last,
         packets_to_server: record.to_server.packets,

@@ -9,7 +9,7 @@ use crate::control::SettingValue;
 use crate::mqtt::{Login, Tls};
 use crate::pipeline::{JudgeConfig, MeterConfig};
 use crate::time::Span;
-use crate::{alert, baseline, capture, feature, http, model, mqtt, store};
+use crate::{alert, baseline, capture, feature, flow, http, model, mqtt, store};
 
 pub(super) fn check(raw: &Raw, written: Written, layers: &Layers) -> Result<Config, ConfigError> {
     let checker = Checker(layers);
@@ -19,6 +19,7 @@ pub(super) fn check(raw: &Raw, written: Written, layers: &Layers) -> Result<Conf
     Ok(Config {
         capture: checker.capture(&raw.network)?,
         meter: MeterConfig {
+            flow: checker.flow(&raw.limits)?,
             feature: feature::Config { window: checker.window(&raw.detection)? },
             ..MeterConfig::default()
         },
@@ -65,6 +66,13 @@ impl Checker<'_> {
             )?,
             filter: raw.filter.clone().unwrap_or(default.filter),
         })
+    }
+
+    fn flow(&self, raw: &raw::Limits) -> Result<flow::Config, ConfigError> {
+        let default = flow::Config::default();
+        let bytes = default.flow_capacity * flow::Config::BYTES_PER_FLOW;
+        let bytes = self.number("limits.flow_memory", raw.flow_memory, bytes)?;
+        Ok(flow::Config { flow_capacity: flow::Config::flows_in(bytes), ..default })
     }
 
     fn window(&self, raw: &raw::Detection) -> Result<Span, ConfigError> {

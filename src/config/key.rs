@@ -89,6 +89,8 @@ pub const KEYS: &[Key] = &[
         "Bytes kept of each frame."),
     key("network.filter", text("a pcap-filter(7) expression", None), Some(""), Capture,
         "Only frames that match are looked at; empty for all."),
+    key("limits.flow_memory", integer(1 << 20, 1 << 30, "bytes"), Some("25165824"), Restart,
+        "Memory of the flow table: 384 bytes for each connection that is followed at once."),
     key("detection.baseline_duration", integer(60, 31_536_000, "seconds"), Some("86400"), Learning,
         "How long to learn before judging."),
     key("detection.feature_window", integer(10, 3_600, "seconds"), Some("60"), Restart,

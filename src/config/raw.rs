@@ -7,6 +7,7 @@ use serde::Deserialize;
 pub(super) struct Raw {
     pub(super) tap: Tap,
     pub(super) network: Network,
+    pub(super) limits: Limits,
     pub(super) detection: Detection,
     pub(super) ml_models: MlModels,
     pub(super) store: Store,
@@ -29,6 +30,12 @@ pub(super) struct Network {
     pub(super) buffer_size: Option<i64>,
     pub(super) snapshot_length: Option<i64>,
     pub(super) filter: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) flow_memory: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -25,5 +25,5 @@ pub use settings::{
 pub use status::{
     AlertCounts, BaselinePhase, BaselineStatus, CaptureState, CaptureStatus, DeviceSummary, FlowSummary,
     HttpStatus, JudgeStatus, MeterStatus, ModelStatus, MqttState, MqttStatus, SourceKind, Status,
-    StoreStatus,
+    StoreStatus, TcpStatus,
 };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::alert::Rule;
 use crate::capture::SourceCounters;
-use crate::flow::DeviceKey;
+use crate::flow::{DeviceKey, TcpHealth, TcpTotals};
 use crate::packet::Mac;
 use crate::pipeline::Performance;
 use crate::pipeline::mirror::Report;
@@ -68,6 +68,8 @@ pub struct MeterStatus {
     pub flows_renewed: u64,
     /// IP packets that belong to no flow: fragments after the first, stray resets, unreadable transport headers.
     pub flowless_packets: u64,
+    /// How TCP does.
+    pub tcp: TcpStatus,
     /// The flows that were active last, newest first; at most 256.
     pub flows: Vec<FlowSummary>,
     /// Devices in the table now that were seen more than once, in the order in which they were first seen.
@@ -84,6 +86,15 @@ pub struct MeterStatus {
     pub observations_dropped: u64,
     /// Flow events, windows and findings that overflowed a queue inside the meter; 0 unless there is a fault.
     pub events_dropped: u64,
+}
+
+/// How TCP does.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TcpStatus {
+    /// Since start.
+    pub totals: TcpTotals,
+    /// Over the last complete ten seconds of the capture's clock; none before that.
+    pub recent: Option<TcpTotals>,
 }
 
 /// A source of frames as the page names it.
@@ -163,6 +174,8 @@ pub struct DeviceSummary {
 pub struct FlowSummary {
     /// `tcp`, `udp`, `icmp`, or the protocol's number.
     pub protocol: String,
+    /// The protocol's number in IP (IANA); that of ICMPv6 is 58.
+    pub protocol_number: u8,
     /// Client's address.
     pub client: IpAddr,
     /// Client's port; 0 where the protocol has none.
@@ -173,6 +186,10 @@ pub struct FlowSummary {
     pub server_port: u16,
     /// `attempt`, `established`, `closing`, `refused`, ... for TCP; `one_way` or `two_way` otherwise.
     pub state: &'static str,
+    /// The application protocol; `unknown` as long as none was recognised.
+    pub application: &'static str,
+    /// How a TCP connection does; none where it is not measured.
+    pub tcp: Option<TcpHealth>,
     /// First packet.
     pub first_seen: Timestamp,
     /// Latest packet.

@@ -21,6 +21,7 @@ use crate::control::{
     BaselinePhase, CaptureState, HttpStatus, JudgeStatus, MeterStatus, MqttState, MqttStatus, Status,
     StoreStatus,
 };
+use crate::flow::TcpTotals;
 use crate::pipeline::mirror::Verdict;
 use crate::sys::Resources;
 use crate::time::Span;
@@ -105,6 +106,7 @@ impl Collector for Snapshot {
         if let Some(meter) = &self.status.meter {
             capture(&mut out, meter)?;
             traffic(&mut out, meter)?;
+            tables(&mut out, meter)?;
         }
         if let Some(judge) = &self.status.judge {
             baseline(&mut out, judge)?;
@@ -192,12 +194,16 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         "1 where a check of the mirror finds something, 0 where it is well; left out while it cannot tell",
         MetricType::Gauge,
         troubles,
-    )?;
+    )
+}
+
+fn tables(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
     out.gauge("flows_active", "Flows in the table", meter.flows_active)?;
     out.gauge("flows_capacity", "Flows that the table holds", meter.flows_capacity)?;
     out.counter("flows", "Flows seen", meter.flows_total)?;
     out.counter("flows_renewed", "Times that a flow lasted for the active timeout", meter.flows_renewed)?;
     out.counter("flowless_packets", "IP packets that belong to no flow", meter.flowless_packets)?;
+    tcp(out, &meter.tcp.totals)?;
     out.counter(
         "meter_dropped_events",
         "Events that overflowed a queue inside the meter",
@@ -393,6 +399,19 @@ impl Out<'_> {
         }
         Ok(())
     }
+}
+
+fn tcp(out: &mut Out<'_>, tcp: &TcpTotals) -> Result<(), Error> {
+    out.counter("tcp_segments", "TCP segments of connections that are measured", tcp.segments)?;
+    out.counter("tcp_retransmitted_segments", "TCP segments that were sent again", tcp.retransmitted)?;
+    out.counter("tcp_out_of_order_segments", "TCP segments that came out of order", tcp.out_of_order)?;
+    out.counter("tcp_acknowledgements", "TCP acknowledgements of something new", tcp.acknowledgements)?;
+    out.counter("tcp_gaps", "Gaps of TCP payload that was acknowledged and not seen", tcp.gaps)?;
+    out.counter("tcp_seen_bytes", "TCP payload seen, each byte once", tcp.bytes_seen)?;
+    out.counter("tcp_missing_bytes", "TCP payload that was acknowledged and not seen", tcp.bytes_missing)?;
+    out.counter("tcp_measured_flows", "TCP connections that were measured", tcp.flows_measured)?;
+    out.counter("tcp_one_way_flows", "TCP connections seen in one direction only", tcp.flows_one_way)?;
+    out.counter("tcp_unmeasured_flows", "TCP connections without room to measure", tcp.flows_unmeasured)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::About;
 use super::view_drops::DropsView;
+use super::view_tcp::TcpView;
 use crate::control::{
     BaselinePhase, BaselineStatus, CaptureState, CheckRecord, HttpStatus, JudgeStatus, MeterStatus,
     ModelStatus, MqttState, MqttStatus, SourceKind, Status, StoreStatus,
@@ -245,6 +246,7 @@ pub(super) struct FlowCounts {
     total: u64,
     renewed: u64,
     flowless_packets: u64,
+    tcp: TcpView,
     ended: BTreeMap<&'static str, u64>,
 }
 
@@ -256,6 +258,7 @@ impl FlowCounts {
             total: meter.flows_total,
             renewed: meter.flows_renewed,
             flowless_packets: meter.flowless_packets,
+            tcp: TcpView::new(&meter.tcp),
             ended: meter.flows_ended.iter().copied().collect(),
         }
     }

@@ -1,5 +1,6 @@
 //! Counters of the meter: packets by protocol, faults by reason, rates. Plain integers, owned by one thread.
 
+use crate::flow::TcpTotals;
 use crate::packet::{
     Application, Digest, Direction, Effect, FaultReason, Hint, Layer, Network, Operation, PlantProtocol,
     Transport,
@@ -110,11 +111,11 @@ impl Counts {
     }
 }
 
-/// Packets and bits per second over whole stretches of ten seconds of the capture's clock.
+/// Packets and bits per second, and what TCP did, over whole stretches of ten seconds of the capture's clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rates {
-    /// Which stretch is being counted, and the totals at its start.
-    current: Option<(i64, u64, u64)>,
+    /// Which stretch is being counted, and the totals at its start: packets, bytes, TCP.
+    current: Option<(i64, u64, u64, TcpTotals)>,
     latest: Option<Rate>,
 }
 
@@ -125,28 +126,35 @@ pub struct Rate {
     pub packets: f64,
     /// Bits per second.
     pub bits: f64,
+    /// What was added to the totals of TCP.
+    pub tcp: TcpTotals,
 }
 
 impl Rates {
     const STRETCH: Span = Span::from_secs(10);
 
     /// Looks whether a stretch is over; called about each second with the totals so far.
-    pub fn handle_time(&mut self, now: Timestamp, counts: &Counts) {
+    pub fn handle_time(&mut self, now: Timestamp, counts: &Counts, tcp: &TcpTotals) {
         let length = i64::try_from(Self::STRETCH.as_nanos()).unwrap_or(i64::MAX);
         let stretch = now.as_nanos().div_euclid(length);
         match self.current {
             Some((current, ..)) if current == stretch => return,
-            Some((current, packets, bytes)) => {
+            Some((current, packets, bytes, before)) => {
                 // Where stretches without any packet lie between, the latest complete one was empty.
-                let share = if stretch == current + 1 { 1.0 } else { 0.0 };
+                let (share, tcp) = if stretch == current + 1 {
+                    (1.0, tcp.since(&before))
+                } else {
+                    (0.0, TcpTotals::default())
+                };
                 self.latest = Some(Rate {
                     packets: per_second(counts.packets - packets) * share,
                     bits: per_second(counts.bytes - bytes) * 8.0 * share,
+                    tcp,
                 });
             }
             None => {}
         }
-        self.current = Some((stretch, counts.packets, counts.bytes));
+        self.current = Some((stretch, counts.packets, counts.bytes, *tcp));
     }
 
     /// The mean over the last complete stretch; none before one was complete.

@@ -242,7 +242,7 @@ impl Meter {
         self.drain_flows();
         self.windows.handle_time(now);
         self.behaviours.handle_time(now);
-        self.rates.handle_time(now, &self.counts);
+        self.rates.handle_time(now, &self.counts, self.flows.tcp());
         self.mirror.handle_time(now, self.flows.tcp());
         while let Some(window) = self.windows.poll_window() {
             if let Some(device) = self.devices.get(window.device) {

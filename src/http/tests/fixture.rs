@@ -16,9 +16,10 @@ use crate::control::{
     CommandRefused, DeviceSummary, Effect, FeedbackCount, FlowSummary, HttpStatus, JudgeStatus, LastChange,
     MeterStatus, ModelStatus, Outcome, PlannedChange, Setting, SettingKind, SettingSource, SettingsAnswer,
     SettingsChange, SettingsDesk, SettingsRefused, SettingsVersion, SettingsView, SourceKind, StoreStatus,
+    TcpStatus,
 };
 use crate::demo::{self, Network};
-use crate::flow::DeviceKey;
+use crate::flow::{DeviceKey, StreamSums, TcpHealth, TcpTotals};
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
 use crate::packet::Mac;
@@ -591,21 +592,49 @@ fn mirror() -> Vec<Report> {
     reports
 }
 
-pub(crate) fn meter() -> MeterStatus {
-    let flow = |n: u16| FlowSummary {
+fn flow(n: u16) -> FlowSummary {
+    FlowSummary {
         protocol: if n.is_multiple_of(3) { "udp" } else { "tcp" }.to_owned(),
+        protocol_number: if n.is_multiple_of(3) { 17 } else { 6 },
         client: IpAddr::from([10, 10, 10, 21]),
         client_port: 40_000 + n,
         server: if n == 2 { ip("2001:db8:10::50") } else { IpAddr::from([10, 10, 10, 37]) },
         server_port: if n.is_multiple_of(3) { 53 } else { 443 },
         state: if n.is_multiple_of(3) { "two_way" } else { "established" },
+        application: if n.is_multiple_of(3) { "dns" } else { "unknown" },
+        tcp: (!n.is_multiple_of(3)).then(|| TcpHealth {
+            to_client: StreamSums { retransmitted: 2, out_of_order: 1, missing: 1_460 },
+            server_round_trip: Some(Span::from_millis(12)),
+            ..TcpHealth::default()
+        }),
         first_seen: NOW - Span::from_secs(40 + u64::from(n)),
         last_seen: NOW - Span::from_millis(300 * u64::from(n)),
         packets_to_server: 120 + u64::from(n),
         packets_to_client: 180 + u64::from(n),
         bytes_to_server: 15_312,
         bytes_to_client: 912_331,
-    };
+    }
+}
+
+fn tcp() -> TcpStatus {
+    TcpStatus {
+        totals: TcpTotals {
+            segments: 400_000,
+            retransmitted: 320,
+            out_of_order: 41,
+            acknowledgements: 150_000,
+            gaps: 7,
+            bytes_seen: 99_000_000,
+            bytes_missing: 1_000_000,
+            flows_measured: 800,
+            flows_one_way: 3,
+            flows_unmeasured: 1,
+        },
+        recent: Some(TcpTotals { segments: 100, retransmitted: 1, ..TcpTotals::default() }),
+    }
+}
+
+pub(crate) fn meter() -> MeterStatus {
     MeterStatus {
         capture: CaptureStatus {
             kind: SourceKind::Interface,
@@ -652,6 +681,7 @@ pub(crate) fn meter() -> MeterStatus {
         last_packet: Some(NOW),
         flows_renewed: 2,
         flowless_packets: 9,
+        tcp: tcp(),
     }
 }
 
