@@ -1,16 +1,16 @@
-//! The capture thread: source to meter, observations to the judge. It never waits for anyone.
+//! A capture thread: source to meter, observations to the judge. It never waits for anyone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
 
 use super::status::{self, Readings};
-use crate::capture::{self, CaptureError, Next, Recent, Source, Tap, TapState};
+use crate::capture::{CaptureError, Next, Recent, Source, SourceConfig, Tap, TapState};
 use crate::control::{
     BaselinePhase, Board, CaptureCommand, CaptureState, CaptureStatus, CommandRefused, SourceKind,
 };
 use crate::demo::Paced;
-use crate::pipeline::{Meter, MeterConfig, Observation};
+use crate::pipeline::{Meter, MeterConfig, Observation, SourceId};
 use crate::sys::clock::{self, Stopwatch};
 use crate::sys::one_line;
 use crate::time::{Span, Timestamp};
@@ -29,6 +29,21 @@ pub(super) enum Input {
 }
 
 impl Input {
+    /// Opens what is configured.
+    pub(super) fn open(config: &SourceConfig) -> Result<Self, CaptureError> {
+        match config {
+            SourceConfig::Tap(config) => Ok(Self::Tap(Box::new(Tap::open(config.clone())?))),
+        }
+    }
+
+    /// What it was opened with; none for the generated network.
+    pub(super) fn config(&self) -> Option<SourceConfig> {
+        match self {
+            Self::Tap(tap) => Some(SourceConfig::Tap(tap.config().clone())),
+            Self::Demo { .. } => None,
+        }
+    }
+
     pub(super) fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Tap(tap) => tap.as_mut(),
@@ -75,10 +90,12 @@ impl Input {
         }
     }
 
-    fn reopen(&mut self, config: capture::Config) -> Result<(), CommandRefused> {
-        match self {
-            Self::Tap(tap) => tap.reopen(config).map_err(|error| impossible(&error)),
-            Self::Demo { .. } => {
+    fn reopen(&mut self, config: SourceConfig) -> Result<(), CommandRefused> {
+        match (self, config) {
+            (Self::Tap(tap), SourceConfig::Tap(config)) => {
+                tap.reopen(config).map_err(|error| impossible(&error))
+            }
+            (Self::Demo { .. }, _) => {
                 let why = "the generated network is played, which has no interface; start the daemon anew to use one";
                 Err(CommandRefused::Impossible(why.to_owned()))
             }
@@ -97,16 +114,26 @@ fn impossible(error: &CaptureError) -> CommandRefused {
     CommandRefused::Impossible(one_line(error))
 }
 
+/// What the judging thread hears.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) from: SourceId,
+    /// None where it will say nothing more.
+    pub(super) seen: Option<Observation>,
+}
+
 /// The thread's state.
 pub(super) struct CaptureLoop {
+    pub(super) source: SourceId,
     pub(super) input: Input,
     pub(super) meter: Meter,
     pub(super) recent: Recent,
     pub(super) config: MeterConfig,
     pub(super) commands: Receiver<CaptureCommand>,
     pub(super) board: Arc<Board>,
-    pub(super) observations: SyncSender<Observation>,
-    pub(super) stop: Arc<AtomicBool>,
+    pub(super) observations: SyncSender<Heard>,
+    /// That all are to stop, or this one.
+    pub(super) stop: [Arc<AtomicBool>; 2],
 }
 
 /// What the thread remembers from one frame to the next.
@@ -136,7 +163,7 @@ impl CaptureLoop {
         let mut round = Round { readings, watching, look: Timestamp::EPOCH };
         let mut published = Stopwatch::start();
         self.publish(readings, false);
-        while !self.stop.load(Ordering::Relaxed) {
+        while !self.stop.iter().any(|stop| stop.load(Ordering::Relaxed)) {
             let mut quiet_tick = false;
             let mut due = false;
             match self.input.source().next()? {
@@ -153,7 +180,7 @@ impl CaptureLoop {
                 Next::End => break,
             }
             // The clock is read once a tick, not once a frame.
-            let Ok(ticked) = forward(&mut self.meter, &self.observations, &mut round.readings) else { break };
+            let Ok(ticked) = self.forward(&mut round.readings) else { break };
             if ticked || quiet_tick || due {
                 round.look = self.meter.now().unwrap_or_default() + Self::LOOK;
                 while let Ok(command) = self.commands.try_recv() {
@@ -167,8 +194,12 @@ impl CaptureLoop {
         }
         self.meter.finish();
         // The judge may be gone; what it did not take it does not miss.
-        drop(forward(&mut self.meter, &self.observations, &mut round.readings));
-        self.publish(round.readings, true);
+        drop(self.forward(&mut round.readings));
+        drop(self.observations.try_send(Heard { from: self.source, seen: None }));
+        // One that is not wanted any more is shown no more.
+        if !matches!(self.commands.try_recv(), Err(TryRecvError::Disconnected)) {
+            self.publish(round.readings, true);
+        }
         Ok(())
     }
 
@@ -249,31 +280,28 @@ impl CaptureLoop {
         let judge = self.board.judge.latest();
         let armed = judge.as_deref().filter(|j| j.baseline.phase == BaselinePhase::Armed);
         let strangers = armed.map(|j| j.strangers.as_slice());
-        let status = status::meter(&self.meter, &self.config.flow, capture, readings, strangers);
+        let status =
+            status::meter((self.source, &self.meter), &self.config.flow, capture, readings, strangers);
         self.board.meter.publish(status);
+    }
+
+    /// Hands over what was observed; whether a tick was among it.
+    fn forward(&mut self, readings: &mut Readings) -> Result<bool, JudgeGone> {
+        let mut ticked = false;
+        while let Some(observation) = self.meter.poll_observation() {
+            ticked |= matches!(observation, Observation::Time(_) | Observation::Step(_));
+            match self.observations.try_send(Heard { from: self.source, seen: Some(observation) }) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => readings.observations_dropped += 1,
+                Err(TrySendError::Disconnected(_)) => return Err(JudgeGone),
+            }
+        }
+        Ok(ticked)
     }
 }
 
 /// The judging thread has ended.
 struct JudgeGone;
-
-/// Hands over what was observed; whether a tick was among it.
-fn forward(
-    meter: &mut Meter,
-    to: &SyncSender<Observation>,
-    readings: &mut Readings,
-) -> Result<bool, JudgeGone> {
-    let mut ticked = false;
-    while let Some(observation) = meter.poll_observation() {
-        ticked |= matches!(observation, Observation::Time(_) | Observation::Step(_));
-        match to.try_send(observation) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => readings.observations_dropped += 1,
-            Err(TrySendError::Disconnected(_)) => return Err(JudgeGone),
-        }
-    }
-    Ok(ticked)
-}
 
 #[cfg(test)]
 mod tests {
@@ -281,6 +309,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::capture;
     use crate::control::CommandQueue;
     use crate::demo::{self, Network};
 
@@ -288,7 +317,7 @@ mod tests {
     struct Bench {
         board: Arc<Board>,
         queue: CommandQueue,
-        observations: Receiver<Observation>,
+        observations: Receiver<Heard>,
         stop: Arc<AtomicBool>,
         ended: thread::JoinHandle<Result<(), CaptureError>>,
     }
@@ -298,18 +327,20 @@ mod tests {
             let network = Network::new(demo::Config::new(1, Timestamp::from_parts(1_700_000_040, 0)));
             let input = Input::Demo { network: Box::new(Paced::new(network, speed)), why: String::new() };
             let (board, stop) = (Arc::new(Board::default()), Arc::new(AtomicBool::new(false)));
-            let (queue, commands) = CommandQueue::new();
+            let (queue, _) = CommandQueue::new();
+            let source = SourceId::default();
             let (sender, observations) = sync_channel(1_024);
             let config = MeterConfig::default();
             let capture = CaptureLoop {
+                source,
                 input,
                 meter: Meter::new(&config),
                 recent: Recent::new(),
                 config,
-                commands: commands.capture,
+                commands: queue.add_source(source),
                 board: Arc::clone(&board),
                 observations: sender,
-                stop: Arc::clone(&stop),
+                stop: [Arc::clone(&stop), Arc::default()],
             };
             Self { board, queue, observations, stop, ended: thread::spawn(|| capture.run()) }
         }
@@ -341,7 +372,7 @@ mod tests {
         for speed in [u32::MAX, 1] {
             let bench = Bench::new(speed);
             bench.wait_beyond(0);
-            let newest = bench.queue.recent_packets(3, None).unwrap();
+            let newest = bench.queue.recent_packets(None, 3, None).unwrap();
             assert_eq!(newest.frames().count(), newest.held().min(3));
             assert!(newest.held() > 0);
             let watch = Stopwatch::start();
@@ -362,7 +393,8 @@ mod tests {
     #[test]
     fn the_generated_network_has_no_interface_to_open() {
         let bench = Bench::new(1);
-        let refused = bench.queue.reopen_capture(capture::Config::default()).unwrap_err();
+        let tap = SourceConfig::Tap(capture::Config::default());
+        let refused = bench.queue.reopen_capture(SourceId::default(), tap).unwrap_err();
         assert!(matches!(&refused, CommandRefused::Impossible(why) if why.contains("generated network")));
         assert_eq!(bench.shown().0, CaptureState::Running);
         bench.end();

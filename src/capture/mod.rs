@@ -23,7 +23,38 @@ pub use tap::{Tap, TapState};
 use crate::packet::Frame;
 use crate::time::{Span, Timestamp};
 
-/// Settings of live capture.
+/// Settings of one source of a live capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceConfig {
+    /// An interface.
+    Tap(Config),
+}
+
+impl SourceConfig {
+    /// Whether it is the same kind of source.
+    #[must_use]
+    pub fn is_alike(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// The filter of what it gives.
+    #[must_use]
+    pub fn filter(&self) -> &str {
+        match self {
+            Self::Tap(config) => &config.filter,
+        }
+    }
+
+    /// The interface that is named; none where one is chosen or it is none.
+    #[must_use]
+    pub fn interface(&self) -> Option<&str> {
+        match self {
+            Self::Tap(config) => config.interface.as_deref(),
+        }
+    }
+}
+
+/// Settings of live capture on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Interface to listen on; none to have one chosen.
@@ -92,4 +123,17 @@ pub struct SourceCounters {
     pub interface_drops: u64,
     /// Records of a capture file that were cut short or nonsense, after which reading of that file stopped.
     pub broken_records: u64,
+}
+
+impl std::ops::Add for SourceCounters {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            frames: self.frames + more.frames,
+            kernel_drops: self.kernel_drops + more.kernel_drops,
+            interface_drops: self.interface_drops + more.interface_drops,
+            broken_records: self.broken_records + more.broken_records,
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::raw::{self, Raw};
 use super::{Config, ConfigError, Layers, LogLevel, Written, key};
+use crate::capture::SourceConfig;
 use crate::control::SettingValue;
 use crate::mqtt::{Login, Tls};
 use crate::pipeline::{JudgeConfig, MeterConfig};
@@ -35,6 +36,9 @@ pub(super) fn check(raw: &Raw, written: Written, layers: &Layers) -> Result<Conf
     })
 }
 
+/// Interfaces listened on at once: each has a thread and a ring of the kernel.
+const MOST_INTERFACES: usize = 8;
+
 struct Checker<'a>(&'a Layers);
 
 impl Checker<'_> {
@@ -48,14 +52,29 @@ impl Checker<'_> {
         }
     }
 
-    fn capture(&self, raw: &raw::Network) -> Result<capture::Config, ConfigError> {
+    fn capture(&self, raw: &raw::Network) -> Result<Vec<SourceConfig>, ConfigError> {
+        let each = self.tap_of(raw)?;
+        let named = raw.interface.as_ref().map(raw::Names::text).unwrap_or_default();
+        let mut names: Vec<&str> = Vec::new();
+        for name in named.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        if names.len() > MOST_INTERFACES || names.len() > 1 && names.contains(&"auto") {
+            return Err(self.text("network.interface", &named));
+        }
+        if let [] | ["auto"] = names.as_slice() {
+            return Ok(vec![SourceConfig::Tap(each)]);
+        }
+        let tap = |name: &str| capture::Config { interface: Some(name.to_owned()), ..each.clone() };
+        Ok(names.into_iter().map(|name| SourceConfig::Tap(tap(name))).collect())
+    }
+
+    fn tap_of(&self, raw: &raw::Network) -> Result<capture::Config, ConfigError> {
         let default = capture::Config::default();
-        let interface = match raw.interface.as_deref() {
-            None | Some("auto" | "") => None,
-            Some(name) => Some(name.to_owned()),
-        };
         Ok(capture::Config {
-            interface,
+            interface: None,
             promiscuous: raw.promiscuous_mode.unwrap_or(default.promiscuous),
             ring_bytes: self.number("network.buffer_size", raw.buffer_size, default.ring_bytes)?,
             snapshot_bytes: self.number(

@@ -79,8 +79,8 @@ use SettingKind::Boolean;
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key("tap.name", NAME, Some("tap"), Restart, "Name of this tap in topics and alerts."),
-    key("network.interface", text("an interface name, or auto", None), Some("auto"), Capture,
-        "Where to listen; auto chooses and says why."),
+    key("network.interface", text("up to 8 interface names with commas between them, or auto", None),
+        Some("auto"), Capture, "Where to listen; auto chooses one and says why."),
     key("network.promiscuous_mode", Boolean, Some("true"), Capture,
         "Take frames that are addressed to others, as a tap must."),
     key("network.buffer_size", integer(65_536, 1 << 30, "bytes"), Some("8388608"), Capture,

@@ -17,16 +17,17 @@ use config::FileFormat;
 
 pub use error::{ConfigError, Origin};
 
+use crate::capture::SourceConfig;
 use crate::pipeline::{JudgeConfig, MeterConfig};
-use crate::{capture, http, mqtt, store};
+use crate::{http, mqtt, store};
 use layer::Layer;
 use raw::Raw;
 
 /// All settings, checked. `app` takes it apart; no component sees another's.
 #[derive(Clone)]
 pub struct Config {
-    /// Live capture.
-    pub capture: capture::Config,
+    /// Live capture, a source each.
+    pub capture: Vec<SourceConfig>,
     /// Flows, windows, behaviours.
     pub meter: MeterConfig,
     /// Baseline, models, incidents.
@@ -175,7 +176,13 @@ impl Layers {
             builder = builder.set_override(path.as_str(), value.as_str()).map_err(ConfigError::Layers)?;
         }
         let merged = builder.build().map_err(ConfigError::Layers)?;
-        let text = |k: &key::Key| Some((k.path, (merged.get_string(k.path).ok()?, self.origin(k.path))));
+        let list = |path| {
+            merged.get_array(path).map(|list| {
+                list.into_iter().filter_map(|one| one.into_string().ok()).collect::<Vec<_>>().join(",")
+            })
+        };
+        let value = |path| merged.get_string(path).or_else(|_| list(path)).ok();
+        let text = |k: &key::Key| Some((k.path, (value(k.path)?, self.origin(k.path))));
         let written = key::KEYS.iter().filter_map(text).collect();
         let raw = merged.try_deserialize().map_err(|error| self.explain(error))?;
         Ok((raw, written))
@@ -235,6 +242,7 @@ mod tests {
     use proptest::test_runner::TestRunner;
 
     use super::*;
+    use crate::capture;
     use crate::control::SettingKind;
     use crate::time::Span;
 
@@ -486,7 +494,7 @@ mod tests {
     #[test]
     fn defaults_are_the_components_own() {
         let config = Config::load(&Inputs::default()).ok().unwrap();
-        assert_eq!(config.capture, capture::Config::default());
+        assert_eq!(config.capture, [SourceConfig::Tap(capture::Config::default())]);
         assert_eq!(config.judge, JudgeConfig::default());
         assert!(config.mqtt.is_none());
         let inputs = Inputs {

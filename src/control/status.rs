@@ -7,13 +7,13 @@ use crate::alert::Rule;
 use crate::capture::SourceCounters;
 use crate::flow::DeviceKey;
 use crate::packet::Mac;
-use crate::pipeline::Performance;
+use crate::pipeline::{Performance, SourceId};
 use crate::time::{Span, Timestamp};
 
 /// Everything at one moment. Parts are `None` until their owner has published once.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
-    /// Published by the capture thread.
+    /// Published by the capture threads, and put together.
     pub meter: Option<Arc<MeterStatus>>,
     /// Published by the judging thread.
     pub judge: Option<Arc<JudgeStatus>>,
@@ -25,9 +25,13 @@ pub struct Status {
     pub http: Option<Arc<HttpStatus>>,
 }
 
-/// Capture and metering.
+/// Capture and metering: of one source, or of all together (see [`Meters`](super::Meters)).
 #[derive(Clone, Debug)]
 pub struct MeterStatus {
+    /// Which source it is of; of all together, the first.
+    pub source: SourceId,
+    /// Each source by itself, in order of identity. Filled in when it is published.
+    pub sources: Vec<SourceStatus>,
     /// The source and how it does.
     pub capture: CaptureStatus,
     /// Time of the latest packet or tick, on the capture's clock.
@@ -74,6 +78,31 @@ pub struct MeterStatus {
     pub observations_dropped: u64,
     /// Flow events, windows and findings that overflowed a queue inside the meter; 0 unless there is a fault.
     pub events_dropped: u64,
+}
+
+/// What is told of each source by itself.
+#[derive(Clone, Debug)]
+pub struct SourceStatus {
+    /// Which.
+    pub source: SourceId,
+    /// How often it has published.
+    pub published: u64,
+    /// The source and how it does.
+    pub capture: CaptureStatus,
+    /// Time of its latest packet or tick.
+    pub now: Timestamp,
+    /// Time of its latest packet; none before the first.
+    pub last_packet: Option<Timestamp>,
+    /// Packets decoded since start.
+    pub packets: u64,
+    /// Bytes on the wire since start.
+    pub bytes: u64,
+    /// Mean packets per second, as for all.
+    pub packets_per_second: Option<f64>,
+    /// Mean bits per second, as for all.
+    pub bits_per_second: Option<f64>,
+    /// Jumps of its clock.
+    pub clock_steps: u64,
 }
 
 /// A source of frames as the page names it.
@@ -146,6 +175,16 @@ pub struct DeviceSummary {
     pub router: bool,
     /// Whether the baseline knows it; none while there is no baseline.
     pub known: Option<bool>,
+    /// The source on which it sent most; none where an older version kept it.
+    pub interface: Option<String>,
+}
+
+impl DeviceSummary {
+    /// Its identity; none where it has no address at all.
+    #[must_use]
+    pub fn key(&self) -> Option<DeviceKey> {
+        self.mac.map(DeviceKey::Mac).or_else(|| self.ips.first().copied().map(DeviceKey::Ip))
+    }
 }
 
 /// A flow for lists. "Client" is the side that opened it.

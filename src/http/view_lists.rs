@@ -138,6 +138,8 @@ struct DeviceView {
     bytes_received: u64,
     router: bool,
     known: Option<bool>,
+    /// The source on which it sent most; null where it was not seen since an older version kept it.
+    interface: Option<String>,
 }
 
 impl DeviceView {
@@ -155,6 +157,7 @@ impl DeviceView {
             bytes_received: device.bytes_received,
             router: device.router,
             known: device.known,
+            interface: device.interface.clone(),
         }
     }
 }

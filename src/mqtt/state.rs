@@ -84,7 +84,8 @@ impl StateRecord {
                 CaptureState::Stopped => "stopped",
                 CaptureState::Ended => "ended",
             }),
-            capturing: meter.map(|m| matches!(m.capture.state, CaptureState::Running | CaptureState::Quiet)),
+            capturing: meter
+                .map(|m| is_open(&m.capture.state) || m.sources.iter().any(|s| is_open(&s.capture.state))),
             listening: meter.map(|m| !matches!(m.capture.state, CaptureState::Stopped | CaptureState::Ended)),
             mode: judge.and_then(Mode::of).map(Mode::word),
             baseline: judge.map(|j| j.baseline.phase.word()),
@@ -106,6 +107,10 @@ impl StateRecord {
             devices: meter.map(|m| u64::try_from(m.devices.len()).unwrap_or(u64::MAX)),
         }
     }
+}
+
+const fn is_open(state: &CaptureState) -> bool {
+    matches!(state, CaptureState::Running | CaptureState::Quiet)
 }
 
 fn threshold(settings: &SettingsView) -> Option<f64> {
