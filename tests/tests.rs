@@ -13,6 +13,7 @@ mod broker;
 mod cli;
 mod daemon;
 mod emulated;
+mod fuzzing;
 mod hardening;
 mod harness;
 mod home_assistant;
