@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
 
 use super::status::{self, Readings};
-use crate::capture::{CaptureError, Next, Recent, Source, SourceConfig, Tap, TapState};
+use crate::capture::{CaptureError, Mirror, Next, Recent, Source, SourceConfig, Tap, TapState};
 use crate::control::{
     BaselinePhase, Board, CaptureCommand, CaptureState, CaptureStatus, CommandRefused, SourceKind,
 };
@@ -19,6 +19,8 @@ use crate::time::{Span, Timestamp};
 pub(super) enum Input {
     /// A live tap.
     Tap(Box<Tap>),
+    /// A listener for mirrored frames.
+    Mirror(Box<Mirror>),
     /// The generated network.
     Demo {
         /// The network at its pace.
@@ -33,6 +35,7 @@ impl Input {
     pub(super) fn open(config: &SourceConfig) -> Result<Self, CaptureError> {
         match config {
             SourceConfig::Tap(config) => Ok(Self::Tap(Box::new(Tap::open(config.clone())?))),
+            SourceConfig::Mirror(config) => Ok(Self::Mirror(Box::new(Mirror::open(config.clone())?))),
         }
     }
 
@@ -40,6 +43,7 @@ impl Input {
     pub(super) fn config(&self) -> Option<SourceConfig> {
         match self {
             Self::Tap(tap) => Some(SourceConfig::Tap(tap.config().clone())),
+            Self::Mirror(mirror) => Some(SourceConfig::Mirror(mirror.config().clone())),
             Self::Demo { .. } => None,
         }
     }
@@ -47,6 +51,7 @@ impl Input {
     pub(super) fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Tap(tap) => tap.as_mut(),
+            Self::Mirror(mirror) => mirror.as_mut(),
             Self::Demo { network, .. } => network.as_mut(),
         }
     }
@@ -54,6 +59,7 @@ impl Input {
     pub(super) fn kind(&self) -> SourceKind {
         match self {
             Self::Tap(_) => SourceKind::Interface,
+            Self::Mirror(_) => SourceKind::Mirror,
             Self::Demo { .. } => SourceKind::Demo,
         }
     }
@@ -61,6 +67,7 @@ impl Input {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Tap(tap) => tap.interface(),
+            Self::Mirror(mirror) => mirror.name(),
             Self::Demo { .. } => "generated network",
         }
     }
@@ -69,6 +76,7 @@ impl Input {
     fn is_watching(&self) -> bool {
         match self {
             Self::Tap(tap) => *tap.state() == TapState::Running,
+            Self::Mirror(mirror) => *mirror.state() == TapState::Running,
             Self::Demo { .. } => true,
         }
     }
@@ -76,6 +84,7 @@ impl Input {
     fn stop(&mut self) {
         match self {
             Self::Tap(tap) => tap.stop(),
+            Self::Mirror(mirror) => mirror.stop(),
             Self::Demo { network, .. } => network.pause(),
         }
     }
@@ -83,6 +92,7 @@ impl Input {
     fn start(&mut self) -> Result<(), CommandRefused> {
         match self {
             Self::Tap(tap) => tap.start().map_err(|error| impossible(&error)),
+            Self::Mirror(mirror) => mirror.start().map_err(|error| impossible(&error)),
             Self::Demo { network, .. } => {
                 network.resume();
                 Ok(())
@@ -95,6 +105,12 @@ impl Input {
             (Self::Tap(tap), SourceConfig::Tap(config)) => {
                 tap.reopen(config).map_err(|error| impossible(&error))
             }
+            (Self::Mirror(mirror), SourceConfig::Mirror(config)) => {
+                mirror.reopen(config).map_err(|error| impossible(&error))
+            }
+            (Self::Tap(_) | Self::Mirror(_), _) => {
+                Err(CommandRefused::Impossible("an interface is no address".to_owned()))
+            }
             (Self::Demo { .. }, _) => {
                 let why = "the generated network is played, which has no interface; start the daemon anew to use one";
                 Err(CommandRefused::Impossible(why.to_owned()))
@@ -105,6 +121,7 @@ impl Input {
     pub(super) fn why(&self) -> &str {
         match self {
             Self::Tap(tap) => tap.why(),
+            Self::Mirror(_) => "configured",
             Self::Demo { why, .. } => why,
         }
     }
@@ -203,6 +220,11 @@ impl CaptureLoop {
         Ok(())
     }
 
+    /// Shows the source before the thread runs.
+    pub(super) fn announce(&mut self) {
+        self.publish(Readings::default(), false);
+    }
+
     /// No frame came. What came between a loss and the opening again nobody saw.
     fn pass(&mut self, now: Timestamp, round: &mut Round) {
         self.recent.handle_time(now);
@@ -258,14 +280,16 @@ impl CaptureLoop {
         let counters = self.input.source().counters();
         let now = self.meter.now().unwrap_or_default();
         let quiet = readings.last_packet.is_none_or(|at| now.since(at) > Self::QUIET);
+        let of = |state: &TapState| match state {
+            TapState::Waiting(why) => CaptureState::Waiting(why.clone()),
+            TapState::Running if quiet => CaptureState::Quiet,
+            TapState::Running => CaptureState::Running,
+            TapState::Stopped => CaptureState::Stopped,
+        };
         let (state, losses) = match &self.input {
             _ if ended => (CaptureState::Ended, 0),
-            Input::Tap(tap) => match tap.state() {
-                TapState::Waiting(why) => (CaptureState::Waiting(why.clone()), tap.losses()),
-                TapState::Running if quiet => (CaptureState::Quiet, tap.losses()),
-                TapState::Running => (CaptureState::Running, tap.losses()),
-                TapState::Stopped => (CaptureState::Stopped, tap.losses()),
-            },
+            Input::Tap(tap) => (of(tap.state()), tap.losses()),
+            Input::Mirror(mirror) => (of(mirror.state()), mirror.losses()),
             Input::Demo { network, .. } if network.is_paused() => (CaptureState::Stopped, 0),
             Input::Demo { .. } => (CaptureState::Running, 0),
         };
@@ -276,6 +300,10 @@ impl CaptureLoop {
             state,
             counters,
             losses,
+            mirror: match &self.input {
+                Input::Mirror(mirror) => Some(mirror.mirror_counters().clone()),
+                Input::Tap(_) | Input::Demo { .. } => None,
+            },
         };
         let judge = self.board.judge.latest();
         let armed = judge.as_deref().filter(|j| j.baseline.phase == BaselinePhase::Armed);

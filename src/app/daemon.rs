@@ -197,6 +197,7 @@ fn about(config: &Config) -> About {
 fn announcement(inputs: &[Input]) -> String {
     let one = |input: &Input| match input {
         Input::Tap(_) => format!("interface {} ({})", input.name(), input.why()),
+        Input::Mirror(_) => format!("mirrored frames sent to {}", input.name()),
         Input::Demo { .. } => format!("generated network, not yours ({})", input.why()),
     };
     inputs.iter().map(one).collect::<Vec<_>>().join(", ")

@@ -185,6 +185,7 @@ mod tests {
             state,
             counters: Default::default(),
             losses: 0,
+            mirror: None,
         };
         let meter = Meter::new(&config);
         board.meter.publish(status::meter(

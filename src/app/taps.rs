@@ -215,7 +215,7 @@ impl Taps {
         let source = SourceId(row.next);
         row.next = row.next.wrapping_add(1);
         let stop = Arc::new(AtomicBool::new(false));
-        let capture = CaptureLoop {
+        let mut capture = CaptureLoop {
             source,
             input,
             meter,
@@ -226,6 +226,8 @@ impl Taps {
             observations: seat.observations,
             stop: [Arc::clone(&self.stop), Arc::clone(&stop)],
         };
+        // It is there for whoever waits for all to be back.
+        capture.announce();
         let mut farewell = Farewell::new(source, seat.ended);
         thread::Builder::new()
             .name(format!("capture-{}", source.0))
@@ -250,7 +252,7 @@ fn assign<'a>(
     for config in wanted {
         let same = |&at: &usize| {
             let open = threads.get(at).and_then(|thread| thread.config.as_ref());
-            open.is_some_and(|open| open.is_alike(config) && open.interface() == config.interface())
+            open.is_some_and(|open| open.is_same_place(config))
         };
         match free.iter().position(same) {
             Some(place) => kept.push((free.remove(place), config)),

@@ -93,6 +93,7 @@ mod tests {
             state,
             counters: crate::capture::SourceCounters::default(),
             losses: 0,
+            mirror: None,
         };
         let meter = Meter::new(&MeterConfig::default());
         let readings = status::Readings::default();

@@ -1,14 +1,16 @@
 //! Where frames come from: [`Source`], live or from files. What a frame means is `packet`'s.
 //!
-//! [`Tap`] is a live capture that survives the loss of its interface, [`Live`] one opening of an interface, [`Files`]
-//! a row of capture files. [`Recent`] holds what was seen last, and [`Filter`] picks from it. All of it only listens: no
+//! [`Tap`] is a live capture that survives the loss of its interface, [`Live`] one opening of an interface, [`Mirror`] an
+//! address to which a switch sends what it mirrors, [`Files`] a row of capture files. [`Recent`] holds what was seen last, and [`Filter`] picks from it. All of it only listens: no
 //! frame is ever sent.
 
+mod envelope;
 mod error;
 mod file;
 mod filter;
 mod interface;
 mod live;
+mod mirror;
 mod recent;
 mod tap;
 
@@ -17,6 +19,7 @@ pub use file::{BrokenRecord, Files, Flaw};
 pub use filter::{Filter, check_filter};
 pub use interface::{Interface, LinkState, Medium, choose, interfaces};
 pub use live::Live;
+pub use mirror::{Mirror, MirrorConfig, MirrorCounters};
 pub use recent::{Recent, Snapshot};
 pub use tap::{Tap, TapState};
 
@@ -28,9 +31,21 @@ use crate::time::{Span, Timestamp};
 pub enum SourceConfig {
     /// An interface.
     Tap(Config),
+    /// An address to which a switch sends what it mirrors.
+    Mirror(MirrorConfig),
 }
 
 impl SourceConfig {
+    /// Whether it listens in the same place.
+    #[must_use]
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tap(one), Self::Tap(other)) => one.interface == other.interface,
+            (Self::Mirror(one), Self::Mirror(other)) => one.address == other.address,
+            _ => false,
+        }
+    }
+
     /// Whether it is the same kind of source.
     #[must_use]
     pub fn is_alike(&self, other: &Self) -> bool {
@@ -42,6 +57,7 @@ impl SourceConfig {
     pub fn filter(&self) -> &str {
         match self {
             Self::Tap(config) => &config.filter,
+            Self::Mirror(config) => &config.filter,
         }
     }
 
@@ -50,6 +66,7 @@ impl SourceConfig {
     pub fn interface(&self) -> Option<&str> {
         match self {
             Self::Tap(config) => config.interface.as_deref(),
+            Self::Mirror(_) => None,
         }
     }
 }

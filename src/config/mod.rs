@@ -300,6 +300,42 @@ mod tests {
     }
 
     #[test]
+    fn several_interfaces_and_listeners_are_a_source_each() {
+        let sources = |text: &str| {
+            let (_folder, inputs) = inputs(&format!("[network]\n{text}\n"));
+            let name = |source: &SourceConfig| match source {
+                SourceConfig::Tap(tap) => tap.interface.clone().unwrap_or_else(|| "auto".to_owned()),
+                SourceConfig::Mirror(mirror) => format!("{} from {:?}", mirror.address, mirror.senders),
+            };
+            Config::load(&inputs).ok().unwrap().capture.iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(sources(r#"interface = "eth1""#), ["eth1"]);
+        assert_eq!(sources(r#"interface = "eth1, eth2,eth1""#), ["eth1", "eth2"]);
+        assert_eq!(sources(r#"interface = ["eth1", "eth2"]"#), ["eth1", "eth2"]);
+        assert_eq!(sources(r#"interface = """#), ["auto"]);
+        let listen = r#"mirror_listen = "192.0.2.1:37008, [2001:db8::1]:4789""#;
+        let both = ["192.0.2.1:37008 from []", "[2001:db8::1]:4789 from []"];
+        assert_eq!(sources(listen), both);
+        assert_eq!(sources(&format!("interface = \"eth1\"\n{listen}"))[..2], ["eth1", both[0]]);
+        let senders = r#"mirror_listen = "192.0.2.1:1"
+mirror_senders = ["192.0.2.9"]"#;
+        assert_eq!(sources(senders), ["192.0.2.1:1 from [192.0.2.9]"]);
+        for bad in [
+            r#"interface = "eth1,auto""#,
+            r#"interface = "a,b,c,d,e,f,g,h,i""#,
+            r#"mirror_listen = "37008""#,
+            r#"mirror_listen = "192.0.2.1:0""#,
+            r#"mirror_senders = "switch""#,
+        ] {
+            let told = refusal(&format!("[network]\n{bad}\n"));
+            let key = bad.split(' ').next().unwrap();
+            assert!(told.starts_with(&format!("tapguard.toml:2: network.{key} takes ")), "{told}");
+        }
+        let (_folder, inputs) = inputs("[network]\ninterface = [\"a\", \"b\"]\n");
+        assert_eq!(Config::load(&inputs).ok().unwrap().value("network.interface"), Some("a,b"));
+    }
+
+    #[test]
     fn later_layers_win() {
         let (folder, mut inputs) = inputs("[mqtt]\nhost = \"first\"\nport = 1\n[tap]\nname = \"hall\"\n");
         std::fs::create_dir(folder.path().join("conf.d")).unwrap();

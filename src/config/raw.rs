@@ -29,6 +29,8 @@ pub(super) struct Network {
     pub(super) buffer_size: Option<i64>,
     pub(super) snapshot_length: Option<i64>,
     pub(super) filter: Option<String>,
+    pub(super) mirror_listen: Option<Names>,
+    pub(super) mirror_senders: Option<Names>,
 }
 
 /// One name, several with commas between them, or a list.

@@ -176,6 +176,7 @@ fn captures(each: &[Arc<MeterStatus>]) -> CaptureStatus {
         state: state.unwrap_or(CaptureState::Ended),
         counters,
         losses: captures().map(|one| one.losses).sum(),
+        mirror: None,
     }
 }
 

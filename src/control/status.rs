@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::alert::Rule;
-use crate::capture::SourceCounters;
+use crate::capture::{MirrorCounters, SourceCounters};
 use crate::flow::DeviceKey;
 use crate::packet::Mac;
 use crate::pipeline::{Performance, SourceId};
@@ -120,6 +120,8 @@ pub struct CaptureStatus {
     pub counters: SourceCounters,
     /// Times it was lost and waited for.
     pub losses: u64,
+    /// What a listener for mirrored frames counts; none of any other source.
+    pub mirror: Option<MirrorCounters>,
 }
 
 /// A kind of source.
@@ -127,6 +129,8 @@ pub struct CaptureStatus {
 pub enum SourceKind {
     /// A network interface.
     Interface,
+    /// An address to which switches send what they mirror.
+    Mirror,
     /// Capture files.
     File,
     /// The generated network.

@@ -147,6 +147,30 @@ fn capture(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
     out.gauge("capture_timestamp_seconds", "Time on the capture's clock", meter.now.as_secs_f64())
 }
 
+/// Listeners for mirrored frames.
+fn mirrors(out: &mut Out<'_>, sources: &[SourceStatus]) -> Result<(), Error> {
+    let mirrors =
+        || sources.iter().filter_map(|one| Some((one.capture.name.as_str(), one.capture.mirror.as_ref()?)));
+    let lost = mirrors().flat_map(|(name, counters)| {
+        let each = [("foreign", counters.foreign), ("refused", counters.refused)];
+        each.map(|(why, count)| ([("source", name), ("why", why)], count))
+    });
+    let help = "Datagrams to a listener for mirrored frames that were not taken, by why";
+    out.family("mirror_ignored_datagrams", help, MetricType::Counter, lost)?;
+    let senders: Vec<_> = mirrors()
+        .flat_map(|(name, counters)| {
+            let others = ("others".to_owned(), counters.others);
+            let each = counters.senders.iter().map(|(ip, frames)| (ip.to_string(), *frames));
+            each.chain([others]).map(move |(sender, frames)| (name, sender, frames))
+        })
+        .collect();
+    let frames = senders
+        .iter()
+        .map(|(name, sender, frames)| ([("source", *name), ("sender", sender.as_str())], *frames));
+    let help = "Mirrored frames by who sent them; those of the 17th sender on together";
+    out.family("mirror_frames", help, MetricType::Counter, frames)
+}
+
 /// Each source by itself, by its name.
 fn sources(out: &mut Out<'_>, sources: &[SourceStatus]) -> Result<(), Error> {
     let one = |value: fn(&SourceStatus) -> u64| {
@@ -168,6 +192,7 @@ fn sources(out: &mut Out<'_>, sources: &[SourceStatus]) -> Result<(), Error> {
     )?;
     let losses = one(|source| source.capture.losses);
     out.family("source_losses", "Times that the source was lost and waited for", counter, losses)?;
+    mirrors(out, sources)?;
     let drops = sources.iter().flat_map(|source| {
         let (name, counters) = (source.capture.name.as_str(), source.capture.counters);
         let each = [("kernel", counters.kernel_drops), ("interface", counters.interface_drops)];

@@ -166,6 +166,7 @@ impl CaptureView {
 pub(super) const fn source_word(kind: SourceKind) -> &'static str {
     match kind {
         SourceKind::Interface => "interface",
+        SourceKind::Mirror => "mirror",
         SourceKind::File => "file",
         SourceKind::Demo => "demo",
     }

@@ -1,8 +1,11 @@
 //! What the API says of each source of frames by itself. The rules are those of `view`.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 use super::view::{source_word, state_word};
+use crate::capture::MirrorCounters;
 use crate::control::{CaptureState, SourceStatus};
 
 #[derive(Debug, Serialize)]
@@ -26,6 +29,35 @@ pub(super) struct SourceView {
     bits_per_second: Option<f64>,
     losses: u64,
     clock_steps: u64,
+    /// Null of a source that is no listener for mirrored frames.
+    mirror: Option<MirrorView>,
+}
+
+/// What a listener for mirrored frames counts.
+#[derive(Debug, Serialize)]
+struct MirrorView {
+    foreign: u64,
+    refused: u64,
+    senders: Vec<SenderView>,
+    others: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct SenderView {
+    ip: IpAddr,
+    frames: u64,
+}
+
+impl From<&MirrorCounters> for MirrorView {
+    fn from(counters: &MirrorCounters) -> Self {
+        let sender = |&(ip, frames): &(IpAddr, u64)| SenderView { ip, frames };
+        Self {
+            foreign: counters.foreign,
+            refused: counters.refused,
+            senders: counters.senders.iter().map(sender).collect(),
+            others: counters.others,
+        }
+    }
 }
 
 impl From<&SourceStatus> for SourceView {
@@ -48,6 +80,7 @@ impl From<&SourceStatus> for SourceView {
             bits_per_second: source.bits_per_second,
             losses: capture.losses,
             clock_steps: source.clock_steps,
+            mirror: capture.mirror.as_ref().map(MirrorView::from),
         }
     }
 }

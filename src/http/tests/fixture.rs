@@ -614,6 +614,7 @@ pub(crate) fn meter() -> MeterStatus {
                 broken_records: 0,
             },
             losses: 1,
+            mirror: None,
         },
         now: NOW,
         packets: 1_204_311,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::fixture::{Bench, meter};
-use crate::control::{CaptureState, MeterStatus, Meters};
+use crate::capture::MirrorCounters;
+use crate::control::{CaptureState, MeterStatus, Meters, SourceKind};
 use crate::packet::Mac;
 use crate::pipeline::SourceId;
 
@@ -83,6 +84,20 @@ fn each_source_is_shown_beside_all_together() {
     assert!(
         metrics.contains("\ntapguard_source_dropped_frames_total{source=\"eth2\",where=\"kernel\"} 12\n")
     );
+
+    let mut mirror = of(2, "192.0.2.1:37008", CaptureState::Quiet);
+    mirror.capture.kind = SourceKind::Mirror;
+    let senders = vec![([192, 0, 2, 9].into(), 7)];
+    mirror.capture.mirror = Some(MirrorCounters { foreign: 3, refused: 2, senders, others: 1 });
+    bench.board.meter.publish(mirror);
+    let sources = bench.json("/api/capture/status")["capture"]["sources"].clone();
+    let counted =
+        json!({"foreign": 3, "refused": 2, "senders": [{"ip": "192.0.2.9", "frames": 7}], "others": 1});
+    assert_eq!((&sources[2]["kind"], &sources[2]["mirror"]), (&json!("mirror"), &counted));
+    assert_eq!(sources[0]["mirror"], json!(null));
+    let metrics = bench.get("/metrics").text();
+    let frames = "\ntapguard_mirror_frames_total{source=\"192.0.2.1:37008\",sender=\"192.0.2.9\"} 7\n";
+    assert!(metrics.contains(frames), "{metrics}");
 
     bench.obey_capture();
     let unknown = bench.get_as_owner("/api/capture/packets?interface=eth9");
