@@ -47,7 +47,13 @@ pub(super) fn meter(
         packets_per_second: rate.map(|r| r.packets),
         bits_per_second: rate.map(|r| r.bits),
         protocols: meter.counts().protocols().collect(),
+        operations: meter
+            .counts()
+            .operations()
+            .map(|(protocol, effect, direction, n)| (protocol.word(), effect.word(), direction.word(), n))
+            .collect(),
         faults: meter.counts().faults().map(|(layer, why, n)| (layer.word(), why.word(), n)).collect(),
+        unread: meter.unread().counts().to_vec(),
         flows_active: number(flows.active()),
         flows_capacity: number(config.flow_capacity),
         flows_total: flows.opened(),

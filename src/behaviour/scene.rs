@@ -6,7 +6,8 @@ use super::{Behaviours, Config, Evidence, Identity, Kind, Party};
 use crate::bounded::Text;
 use crate::flow::{EndReason, Endpoint, FlowEvent, FlowRecord, FlowState, News, Traffic};
 use crate::packet::{
-    Arp, ArpOperation, Dhcp, DhcpMessage, Digest, Hint, Icmp, IcmpKind, Ip, Mac, Network, TcpFlags, Transport,
+    Arp, ArpOperation, Dhcp, DhcpMessage, DhcpParameters, Digest, Hint, Icmp, IcmpKind, Ip, Mac, Network,
+    TcpFlags, Transport,
 };
 use crate::time::Timestamp;
 
@@ -162,6 +163,7 @@ impl Scene {
             address: Some(v4(address)),
             host_name: Text::EMPTY,
             vendor_class: Text::EMPTY,
+            parameters: DhcpParameters::default(),
         });
         self.ip((mac(server), client), (ip(server), ip(address)), Transport::Other(17), hint);
     }

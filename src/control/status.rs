@@ -48,8 +48,13 @@ pub struct MeterStatus {
     pub bits_per_second: Option<f64>,
     /// Packets by what they carry: name (arp, ipv4, ipv6, other; tcp, udp, icmp, fragment, other_ip; dns, dhcp).
     pub protocols: Vec<(&'static str, u64)>,
+    /// Packets that tell an operation of a plant, by protocol, effect and direction, zero ones left out.
+    pub operations: Vec<(&'static str, &'static str, &'static str, u64)>,
     /// Faults by layer and reason, zero ones left out.
     pub faults: Vec<(&'static str, &'static str, u64)>,
+    /// Application messages left unread by kind (tls_hellos, quic_hellos: a part did not come; quic_packets,
+    /// fingerprints: too many came in a second).
+    pub unread: Vec<(&'static str, u64)>,
     /// Flows in the table now.
     pub flows_active: u64,
     /// Capacity of the flow table.

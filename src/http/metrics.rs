@@ -212,6 +212,15 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         "protocol",
         protocols,
     )?;
+    let operations = meter.operations.iter().map(|&(protocol, effect, direction, count)| {
+        ([("protocol", protocol), ("effect", effect), ("direction", direction)], count)
+    });
+    out.family(
+        "plant_operation_packets",
+        "Packets that tell an operation of a plant protocol, by what the operation does and who says it",
+        MetricType::Counter,
+        operations,
+    )?;
     let faults =
         meter.faults.iter().map(|&(layer, reason, count)| ([("layer", layer), ("reason", reason)], count));
     out.family(
@@ -219,6 +228,12 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         "Packets with a fault, by layer and reason",
         MetricType::Counter,
         faults,
+    )?;
+    out.labelled(
+        "unread_messages",
+        "Application messages left unread: a part of them did not come, or too many came in a second",
+        "kind",
+        meter.unread.iter().copied(),
     )?;
     out.gauge("flows_active", "Flows in the table", meter.flows_active)?;
     out.gauge("flows_capacity", "Flows that the table holds", meter.flows_capacity)?;

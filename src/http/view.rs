@@ -190,7 +190,17 @@ struct TrafficView {
     packets_per_second: Option<f64>,
     bits_per_second: Option<f64>,
     protocols: BTreeMap<&'static str, u64>,
+    operations: Vec<OperationView>,
     faults: Vec<FaultView>,
+    unread: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct OperationView {
+    protocol: &'static str,
+    effect: &'static str,
+    direction: &'static str,
+    packets: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -203,13 +213,17 @@ struct FaultView {
 impl TrafficView {
     fn new(meter: &MeterStatus) -> Self {
         let fault = |&(layer, reason, packets)| FaultView { layer, reason, packets };
+        let operation =
+            |&(protocol, effect, direction, packets)| OperationView { protocol, effect, direction, packets };
         Self {
             packets: meter.packets,
             bytes: meter.bytes,
             packets_per_second: meter.packets_per_second,
             bits_per_second: meter.bits_per_second,
             protocols: meter.protocols.iter().copied().collect(),
+            operations: meter.operations.iter().map(operation).collect(),
             faults: meter.faults.iter().map(fault).collect(),
+            unread: meter.unread.iter().copied().collect(),
         }
     }
 }

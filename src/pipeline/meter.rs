@@ -7,7 +7,7 @@ use super::{Counts, Coverage, Observation, Rates, Sighting, WindowSeen};
 use crate::behaviour::{self, Behaviours, Identity, Party};
 use crate::feature::{self, External, Windows};
 use crate::flow::{self, Device, DeviceEvent, Devices, FlowTable};
-use crate::packet::{Digest, Dissector, Frame, Network};
+use crate::packet::{Digest, Dissector, Frame, Network, Unread};
 use crate::time::{Span, Timestamp};
 
 /// Settings of the meter's parts.
@@ -169,6 +169,12 @@ impl Meter {
     #[must_use]
     pub const fn events_dropped(&self) -> u64 {
         self.flows.events_lost() + self.windows.dropped() + self.behaviours.dropped() + self.windows_lost
+    }
+
+    /// Application messages that were left unread.
+    #[must_use]
+    pub fn unread(&self) -> Unread {
+        self.dissector.unread()
     }
 
     /// Totals.

@@ -44,6 +44,8 @@ export function showSystem(s) {
   facts("drop-facts", lost.map(([name, key]) => [name, s.drops[key] === null ? "unknown" : whole.format(s.drops[key]), s.drops[key] ? "warn" : ""]));
   const kinds = s.traffic ? Object.entries(s.traffic.protocols).sort((a, b) => b[1] - a[1]) : [];
   facts("protocol-facts", kinds.map(([name, n]) => [words(name), whole.format(n)]), "no packet yet");
+  const operations = s.traffic ? s.traffic.operations : [];
+  facts("operation-facts", operations.map((o) => [`${words(o.protocol)}: ${words(o.effect)}, ${words(o.direction)}`, whole.format(o.packets)]), s.traffic ? "none" : "not reported yet");
   const faults = s.traffic ? s.traffic.faults : [];
   facts("fault-facts", faults.map((f) => [`${words(f.layer)}: ${words(f.reason)}`, whole.format(f.packets)]), s.traffic ? "none" : "not reported yet");
   const { store, mqtt } = s;
