@@ -6,7 +6,7 @@ use crate::control::{
     MeterStatus, ModelStatus, TcpStatus,
 };
 use crate::flow::{Device, DeviceKey, EndReason, FlowRecord, TcpHealth};
-use crate::pipeline::{Judge, Meter};
+use crate::pipeline::{Judge, Meter, SourceId};
 use crate::time::{Span, Timestamp};
 
 /// Flows shown at most.
@@ -24,7 +24,7 @@ pub(super) struct Readings {
 /// The meter as seen from outside. `strangers` are the devices that the baseline does not know; none while there is
 /// no baseline.
 pub(super) fn meter(
-    meter: &Meter,
+    (source, meter): (SourceId, &Meter),
     config: &crate::flow::Config,
     capture: CaptureStatus,
     readings: Readings,
@@ -33,8 +33,12 @@ pub(super) fn meter(
     let rate = meter.rates().latest();
     let flows = meter.flows();
     // They are in the order of their keys.
-    let device = |d: &Device| summary(d, strangers.map(|s| s.binary_search(&d.key).is_err()));
+    let known = |d: &Device| strangers.map(|s| s.binary_search(&d.key).is_err());
+    let interface = capture.name.clone();
+    let device = |d: &Device| summary(d, known(d), &interface);
     MeterStatus {
+        source,
+        sources: Vec::new(),
         capture,
         now: meter.now().unwrap_or_default(),
         last_packet: readings.last_packet,
@@ -129,7 +133,7 @@ fn model(judge: &Judge, training: Option<Span>) -> Option<ModelStatus> {
     })
 }
 
-fn summary(device: &Device, known: Option<bool>) -> DeviceSummary {
+fn summary(device: &Device, known: Option<bool>, interface: &str) -> DeviceSummary {
     let text = |t: &str| (!t.is_empty()).then(|| t.to_owned());
     DeviceSummary {
         mac: device.mac(),
@@ -144,6 +148,7 @@ fn summary(device: &Device, known: Option<bool>) -> DeviceSummary {
         bytes_received: device.bytes_received,
         router: device.router,
         known,
+        interface: Some(interface.to_owned()),
     }
 }
 

@@ -4,17 +4,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::alert::Rule;
-use crate::capture::SourceCounters;
+use crate::capture::{MirrorCounters, SourceCounters};
 use crate::flow::{DeviceKey, TcpHealth, TcpTotals};
 use crate::packet::Mac;
-use crate::pipeline::Performance;
 use crate::pipeline::mirror::Report;
+use crate::pipeline::{Performance, SourceId};
 use crate::time::{Span, Timestamp};
 
 /// Everything at one moment. Parts are `None` until their owner has published once.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
-    /// Published by the capture thread.
+    /// Published by the capture threads, and put together.
     pub meter: Option<Arc<MeterStatus>>,
     /// Published by the judging thread.
     pub judge: Option<Arc<JudgeStatus>>,
@@ -26,9 +26,13 @@ pub struct Status {
     pub http: Option<Arc<HttpStatus>>,
 }
 
-/// Capture and metering.
+/// Capture and metering: of one source, or of all together (see [`Meters`](super::Meters)).
 #[derive(Clone, Debug)]
 pub struct MeterStatus {
+    /// Which source it is of; of all together, the first.
+    pub source: SourceId,
+    /// Each source by itself, in order of identity. Filled in when it is published.
+    pub sources: Vec<SourceStatus>,
     /// The source and how it does.
     pub capture: CaptureStatus,
     /// Time of the latest packet or tick, on the capture's clock.
@@ -97,6 +101,31 @@ pub struct TcpStatus {
     pub recent: Option<TcpTotals>,
 }
 
+/// What is told of each source by itself.
+#[derive(Clone, Debug)]
+pub struct SourceStatus {
+    /// Which.
+    pub source: SourceId,
+    /// How often it has published.
+    pub published: u64,
+    /// The source and how it does.
+    pub capture: CaptureStatus,
+    /// Time of its latest packet or tick.
+    pub now: Timestamp,
+    /// Time of its latest packet; none before the first.
+    pub last_packet: Option<Timestamp>,
+    /// Packets decoded since start.
+    pub packets: u64,
+    /// Bytes on the wire since start.
+    pub bytes: u64,
+    /// Mean packets per second, as for all.
+    pub packets_per_second: Option<f64>,
+    /// Mean bits per second, as for all.
+    pub bits_per_second: Option<f64>,
+    /// Jumps of its clock.
+    pub clock_steps: u64,
+}
+
 /// A source of frames as the page names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureStatus {
@@ -112,6 +141,8 @@ pub struct CaptureStatus {
     pub counters: SourceCounters,
     /// Times it was lost and waited for.
     pub losses: u64,
+    /// What a listener for mirrored frames counts; none of any other source.
+    pub mirror: Option<MirrorCounters>,
 }
 
 /// A kind of source.
@@ -119,6 +150,8 @@ pub struct CaptureStatus {
 pub enum SourceKind {
     /// A network interface.
     Interface,
+    /// An address to which switches send what they mirror.
+    Mirror,
     /// Capture files.
     File,
     /// The generated network.
@@ -167,6 +200,16 @@ pub struct DeviceSummary {
     pub router: bool,
     /// Whether the baseline knows it; none while there is no baseline.
     pub known: Option<bool>,
+    /// The source on which it sent most; none where an older version kept it.
+    pub interface: Option<String>,
+}
+
+impl DeviceSummary {
+    /// Its identity; none where it has no address at all.
+    #[must_use]
+    pub fn key(&self) -> Option<DeviceKey> {
+        self.mac.map(DeviceKey::Mac).or_else(|| self.ips.first().copied().map(DeviceKey::Ip))
+    }
 }
 
 /// A flow for lists. "Client" is the side that opened it.

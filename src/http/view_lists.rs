@@ -153,6 +153,8 @@ struct DeviceView {
     bytes_received: u64,
     router: bool,
     known: Option<bool>,
+    /// The source on which it sent most; null where it was not seen since an older version kept it.
+    interface: Option<String>,
 }
 
 impl DeviceView {
@@ -170,6 +172,7 @@ impl DeviceView {
             bytes_received: device.bytes_received,
             router: device.router,
             known: device.known,
+            interface: device.interface.clone(),
         }
     }
 }

@@ -46,6 +46,23 @@ impl TcpTotals {
         (self.segments > 0).then(|| self.retransmitted as f64 / self.segments as f64)
     }
 
+    /// Those of two tables together.
+    #[must_use]
+    pub const fn and(&self, other: &Self) -> Self {
+        Self {
+            segments: self.segments.saturating_add(other.segments),
+            retransmitted: self.retransmitted.saturating_add(other.retransmitted),
+            out_of_order: self.out_of_order.saturating_add(other.out_of_order),
+            acknowledgements: self.acknowledgements.saturating_add(other.acknowledgements),
+            gaps: self.gaps.saturating_add(other.gaps),
+            bytes_seen: self.bytes_seen.saturating_add(other.bytes_seen),
+            bytes_missing: self.bytes_missing.saturating_add(other.bytes_missing),
+            flows_measured: self.flows_measured.saturating_add(other.flows_measured),
+            flows_one_way: self.flows_one_way.saturating_add(other.flows_one_way),
+            flows_unmeasured: self.flows_unmeasured.saturating_add(other.flows_unmeasured),
+        }
+    }
+
     /// What was added since they were these.
     #[must_use]
     pub const fn since(&self, earlier: &Self) -> Self {

@@ -24,7 +24,7 @@ use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
 use crate::packet::Mac;
 use crate::pipeline::mirror::{Report, Trouble, Verdict};
-use crate::pipeline::{Mirror, Performance};
+use crate::pipeline::{Mirror, Performance, SourceId};
 use crate::time::{Span, Timestamp};
 
 /// 2026-03-05T08:00:00Z.
@@ -65,11 +65,11 @@ impl Bench {
         let (board, feed) = (Arc::new(Board::default()), Arc::new(AlertFeed::default()));
         let token = AdminToken::generate().unwrap();
         let (queue, commands) = CommandQueue::new();
+        let capture = Some(queue.add_source(SourceId::default()));
         let desk = Arc::new(StillDesk::default());
         let parts = Parts { settings: Arc::<StillDesk>::clone(&desk), ..parts(&board, &feed, queue, &token) };
         let server = Server::start_within(config, parts, limits).unwrap();
-        let capture = Some(commands.capture);
-        Self { server, board, feed, token, commands: Some(commands.judge), capture, desk }
+        Self { server, board, feed, token, commands: Some(commands), capture, desk }
     }
 
     /// Another server beside this one.
@@ -582,6 +582,7 @@ fn device(last: u8, name: Option<&str>, seconds_ago: u64, known: Option<bool>) -
         bytes_received: 77_777 * u64::from(last),
         router: last == 1,
         known,
+        interface: Some("eth1".to_owned()),
     }
 }
 
@@ -636,6 +637,8 @@ fn tcp() -> TcpStatus {
 
 pub(crate) fn meter() -> MeterStatus {
     MeterStatus {
+        source: SourceId::default(),
+        sources: Vec::new(),
         capture: CaptureStatus {
             kind: SourceKind::Interface,
             name: "eth1".to_owned(),
@@ -648,6 +651,7 @@ pub(crate) fn meter() -> MeterStatus {
                 broken_records: 0,
             },
             losses: 1,
+            mirror: None,
         },
         now: NOW,
         packets: 1_204_311,
