@@ -10,6 +10,7 @@ use crate::behaviour::Evidence;
 use crate::capture::pcapng::{Origin, Section};
 use crate::capture::{Bundle, Devices, Moments, SourceCounters};
 use crate::packet::Frame;
+use crate::pipeline::SourceId;
 use crate::time::{Span, Timestamp};
 
 /// What is gathered for an alert.
@@ -27,20 +28,20 @@ pub(super) struct Cut {
     /// Packets of the devices for which there was no room.
     left_out: u64,
     /// Number of the next packet of each source.
-    next: Vec<u64>,
+    next: BTreeMap<SourceId, u64>,
 }
 
 /// Packets, and what each came from.
 #[derive(Default)]
 struct Gathered {
     packets: Bundle,
-    sources: Vec<usize>,
+    sources: Vec<SourceId>,
     cost: usize,
 }
 
 impl Gathered {
     /// Takes a packet as long as the limit holds.
-    fn push(&mut self, source: usize, frame: &Frame<'_>, snapshot: u32, limit: usize) -> bool {
+    fn push(&mut self, source: SourceId, frame: &Frame<'_>, snapshot: u32, limit: usize) -> bool {
         let most = usize::try_from(snapshot).unwrap_or(usize::MAX);
         let cost = Section::<Vec<u8>>::cost(frame.bytes.len().min(most));
         if self.cost + cost > limit {
@@ -52,6 +53,9 @@ impl Gathered {
         true
     }
 }
+
+/// Names of sources, and what they counted.
+pub(super) type Sources = BTreeMap<SourceId, (String, SourceCounters)>;
 
 /// Which alerts are cut: each as it is raised, and once more as it gets worse.
 #[derive(Default)]
@@ -142,7 +146,7 @@ impl Cut {
             before: Gathered::default(),
             after: Gathered::default(),
             left_out: 0,
-            next: Vec::new(),
+            next: BTreeMap::new(),
         })
     }
 
@@ -152,8 +156,8 @@ impl Cut {
     }
 
     /// Number of the first packet of a source that was not looked at yet.
-    pub(super) fn next(&self, source: usize) -> u64 {
-        self.next.get(source).copied().unwrap_or(0)
+    pub(super) fn next(&self, source: SourceId) -> u64 {
+        self.next.get(&source).copied().unwrap_or(0)
     }
 
     /// Whether what follows the alert is over.
@@ -162,18 +166,15 @@ impl Cut {
     }
 
     /// Looks at what the sources saw; what was looked at before is passed over.
-    pub(super) fn gather(&mut self, moments: &[Moments]) {
-        self.next.resize(moments.len().max(self.next.len()), 0);
+    pub(super) fn gather(&mut self, moments: &[(SourceId, Moments)]) {
         let mut found = Vec::new();
-        for (source, moments) in moments.iter().enumerate() {
+        for &(source, ref moments) in moments {
             let next = moments.packets.next();
             let unseen = next.saturating_sub(self.next(source));
             let news = moments.packets.frames().take(usize::try_from(unseen).unwrap_or(usize::MAX));
             let wanted = |frame: &Frame<'_>| frame.time >= self.since && frame.time <= self.until;
             found.extend(news.filter(|f| wanted(f) && self.devices.are_in(f)).map(|frame| (source, frame)));
-            if let Some(place) = self.next.get_mut(source) {
-                *place = next;
-            }
+            self.next.insert(source, next);
         }
         found.sort_by_key(|(source, frame)| (Reverse(frame.time), *source));
         let split = found.partition_point(|(_, frame)| frame.time > self.at);
@@ -189,24 +190,24 @@ impl Cut {
     }
 
     /// Takes a packet after the alert, in its order, where it is of the devices.
-    pub(super) fn handle_frame(&mut self, source: usize, frame: &Frame<'_>) {
+    pub(super) fn handle_frame(&mut self, source: SourceId, frame: &Frame<'_>) {
         if frame.time <= self.until && self.devices.are_in(frame) {
             self.add(source, frame);
         }
     }
 
-    fn add(&mut self, source: usize, frame: &Frame<'_>) {
+    fn add(&mut self, source: SourceId, frame: &Frame<'_>) {
         let room = Self::ROOM - self.before.cost;
         if !self.after.push(source, frame, self.snapshot, room) {
             self.left_out += 1;
         }
     }
 
-    /// The section; none where there is no packet. `sources` are names and counters in their order.
+    /// The section; none where there is no packet. `sources` are names and counters.
     ///
     /// # Errors
     /// When there are more kinds of packets than a section can tell apart.
-    pub(super) fn finish(self, sources: &[(String, SourceCounters)]) -> io::Result<Option<Cutting>> {
+    pub(super) fn finish(self, sources: &Sources) -> io::Result<Option<Cutting>> {
         let before = self.before.packets.frames().zip(&self.before.sources);
         let after = self.after.packets.frames().zip(&self.after.sources);
         let mut all: Vec<_> = before.chain(after).map(|(frame, source)| (*source, frame)).collect();
@@ -226,13 +227,15 @@ impl Cut {
             filter: String::new(),
             snapshot: self.snapshot,
         };
-        let origins = sources.iter().map(origin).collect();
+        let origins = sources.values().map(origin).collect();
         let mut section = Section::begin(Vec::new(), origins, &[self.headline.clone(), extent])?;
         let mut comment = Some(self.headline.as_str());
         for (source, frame) in &all {
-            section.packet(*source, frame, comment.take())?;
+            // Each was told of with its packets.
+            let origin = sources.keys().position(|known| known == source).unwrap_or(0);
+            section.packet(origin, frame, comment.take())?;
         }
-        let counters: Vec<_> = sources.iter().map(|(_, counters)| *counters).collect();
+        let counters: Vec<_> = sources.values().map(|(_, counters)| *counters).collect();
         let (bytes, _) = section.end(&counters, 0)?;
         let packets = u64::try_from(all.len()).unwrap_or(u64::MAX);
         Ok(Some(Cutting { id: self.id, bytes, packets }))
@@ -286,16 +289,21 @@ mod tests {
         recent.push(&Frame { time, link: Link::Ethernet, wire_len: 200, bytes: &bytes });
     }
 
-    fn moments(recent: &Recent, next: u64) -> Moments {
+    fn moments(recent: &Recent, next: u64) -> (SourceId, Moments) {
+        of(0, recent, next)
+    }
+
+    fn of(source: u16, recent: &Recent, next: u64) -> (SourceId, Moments) {
         let packets = recent.snapshot_after(next);
-        Moments { source: "eth1".to_owned(), counters: SourceCounters::default(), packets }
+        let counters = SourceCounters::default();
+        (SourceId(source), Moments { source: "eth1".to_owned(), counters, packets })
     }
 
-    fn sources(count: usize) -> Vec<(String, SourceCounters)> {
-        (0..count).map(|n| (format!("eth{n}"), SourceCounters::default())).collect()
+    fn sources(count: u16) -> Sources {
+        (0..count).map(|n| (SourceId(n), (format!("eth{n}"), SourceCounters::default()))).collect()
     }
 
-    fn finish(cut: Cut, count: usize) -> (u64, String) {
+    fn finish(cut: Cut, count: u16) -> (u64, String) {
         let cutting = cut.finish(&sources(count)).unwrap().unwrap();
         assert_eq!(whole(&cutting.bytes[..]).packets, cutting.packets);
         (cutting.packets, String::from_utf8_lossy(&cutting.bytes).into_owned())
@@ -314,7 +322,7 @@ mod tests {
         }
         // All of it again, as where another cut has just begun.
         cut.gather(&[moments(&recent, 0)]);
-        cut.gather(&[moments(&recent, cut.next(0))]);
+        cut.gather(&[moments(&recent, cut.next(SourceId(0)))]);
         assert!(cut.is_over(AT + Cut::AFTER) && !cut.is_over(AT + Span::from_secs(14)));
         let (packets, text) = finish(cut, 1);
         assert_eq!(packets, 5);
@@ -362,9 +370,9 @@ mod tests {
         push(&mut second, -2, 1);
         push(&mut first, -1, 1);
         let mut cut = Cut::begin(&alert(0), 512).unwrap();
-        cut.gather(&[moments(&first, 0), moments(&second, 0)]);
+        cut.gather(&[moments(&first, 0), of(1, &second, 0)]);
         push(&mut second, 5, 1);
-        cut.gather(&[moments(&first, cut.next(0)), moments(&second, cut.next(1))]);
+        cut.gather(&[moments(&first, cut.next(SourceId(0))), of(1, &second, cut.next(SourceId(1)))]);
         let cutting = cut.finish(&sources(2)).unwrap().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cut.pcapng");
@@ -437,7 +445,7 @@ mod tests {
         let bytes = [&[0xff; 6][..], &mac(1).0, &[0x88, 0xb5], &[0; 46]].concat();
         for seconds in [1, 15, 16] {
             let time = AT + Span::from_secs(seconds);
-            cut.handle_frame(0, &Frame { time, link: Link::Ethernet, wire_len: 60, bytes: &bytes });
+            cut.handle_frame(SourceId(0), &Frame { time, link: Link::Ethernet, wire_len: 60, bytes: &bytes });
         }
         assert_eq!(finish(cut, 1).0, 2);
     }

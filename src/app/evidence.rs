@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 
-use super::cutting::{Cases, Cut};
+use super::cutting::{Cases, Cut, Sources};
 use crate::alert::{Alert, Event};
-use crate::capture::SourceCounters;
 use crate::control::{CommandQueue, Skipped};
 use crate::store::EvidenceFolder;
 use crate::sys::clock::Stopwatch;
@@ -65,7 +64,7 @@ pub(super) struct Gatherer {
     /// When the latest cuts were begun.
     begun: VecDeque<Stopwatch>,
     /// Names and counters as last heard.
-    sources: Vec<(String, SourceCounters)>,
+    sources: Sources,
 }
 
 impl Gatherer {
@@ -76,7 +75,7 @@ impl Gatherer {
         snapshot: u32,
     ) -> Self {
         let (cases, begun) = (Cases::default(), VecDeque::new());
-        Self { alerts, commands, folder, snapshot, pending: Vec::new(), cases, begun, sources: Vec::new() }
+        Self { alerts, commands, folder, snapshot, pending: Vec::new(), cases, begun, sources: Sources::new() }
     }
 
     /// Works until the judge is gone, then keeps what it has.
@@ -124,14 +123,14 @@ impl Gatherer {
 
     /// One look serves all that are under way.
     fn look(&mut self) {
-        let sources = self.commands.sources();
         let first = |source| self.pending.iter().map(|(cut, _)| cut.next(source)).min().unwrap_or(0);
-        let next: Vec<_> = (0..sources).map(first).collect();
         // Where the capture is busy or gone, the next look has it, or patience ends.
-        if let Ok(moments) = self.commands.moments(&next) {
-            self.sources = moments.iter().map(|m| (m.source.clone(), m.counters)).collect();
+        if let Ok(moments) = self.commands.moments(first) {
+            for (source, told) in &moments {
+                self.sources.insert(*source, (told.source.clone(), told.counters));
+            }
             self.pending.iter_mut().for_each(|(cut, _)| cut.gather(&moments));
-            let now = moments.iter().map(|m| m.packets.now()).max().unwrap_or_default();
+            let now = moments.iter().map(|(_, m)| m.packets.now()).max().unwrap_or_default();
             return self.finish(|cut, since| cut.is_over(now) || since.elapsed() > PATIENCE);
         }
         self.finish(|_, since| since.elapsed() > PATIENCE);
@@ -143,6 +142,9 @@ impl Gatherer {
         self.pending = pending;
         for (cut, _) in over {
             self.keep(cut);
+        }
+        if self.pending.is_empty() {
+            self.sources.clear();
         }
     }
 

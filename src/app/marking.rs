@@ -113,7 +113,7 @@ mod tests {
     use crate::app::evidence::EvidenceDesk;
     use crate::behaviour::{Evidence, Kind, Party};
     use crate::control::Board;
-    use crate::pipeline::{Judge, JudgeConfig, Observation};
+    use crate::pipeline::{Confluence, Judge, JudgeConfig, Observation};
     use crate::store::{Config, Store};
     use crate::time::{Span, Timestamp};
 
@@ -124,6 +124,7 @@ mod tests {
             evidence: EvidenceDesk::new(store.evidence()).0,
             judge: Judge::new(JudgeConfig::default()),
             observations: sync_channel(1).1,
+            confluence: Confluence::new(),
             commands: sync_channel(1).1,
             store,
             board: Arc::new(Board::default()),

@@ -10,12 +10,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::capture::pcapng::{Origin, Section, Whole};
-use crate::capture::{Bundle, LinkFilters, Moments, Recorder, SourceCounters, Tally, check_filter};
+use crate::capture::{
+    Bundle, LinkFilters, Moments, Outlet, Recorder, SourceCounters, Tally, check_filter,
+};
 use crate::control::{
     CaptureDesk, CaptureEnd, CaptureRecord, CaptureRecordState, CaptureRefused, CaptureWish, CapturesStatus,
     CommandQueue, CommandRefused, Download,
 };
 use crate::packet::{Frame, Link};
+use crate::pipeline::SourceId;
 use crate::store::{CaptureFolder, Part};
 use crate::sys::clock::{self, Stopwatch};
 use crate::time::Span;
@@ -28,7 +31,9 @@ const PART: u64 = 8 << 20;
 const LOOK: Span = Span::from_millis(200);
 /// What the end of a capture may take: a part is written to a slow medium.
 const ENDING: Span = Span::from_secs(10);
-/// Packets of the past that are looked at for the link types that there are.
+/// Bundles of packets on their way, of all sources of a capture together, but at least two of each: 2 MiB.
+const BUNDLES: usize = 8;
+/// Packets of each source that are looked at for the link types that there are.
 const SAMPLE: usize = 64;
 
 /// The desk that HTTP asks.
@@ -103,34 +108,39 @@ impl Recordings {
     }
 
     /// The link types that the packets have which came last, and Ethernet.
-    fn links(&self) -> Result<Vec<Link>, CommandRefused> {
+    fn links(&self, sources: &[SourceId]) -> Result<Vec<Link>, CommandRefused> {
         let mut links = vec![Link::Ethernet];
-        for frame in self.commands.recent_packets(SAMPLE, None)?.frames() {
-            if !links.contains(&frame.link) {
-                links.push(frame.link);
+        for source in sources {
+            for frame in self.commands.recent_packets(Some(*source), SAMPLE, None)?.frames() {
+                if !links.contains(&frame.link) {
+                    links.push(frame.link);
+                }
             }
         }
         Ok(links)
     }
 
     fn begin(&self, wish: &CaptureWish) -> Result<(CaptureRecord, Running), CaptureRefused> {
-        let links = self.links()?;
-        let filters = || LinkFilters::new(&wish.filter, &links);
         let sources = self.commands.sources();
-        let (full, taken) = sync_channel(sources * Recorder::BUNDLES);
+        let links = self.links(&sources)?;
+        let filters = || LinkFilters::new(&wish.filter, &links);
+        let bundles = (BUNDLES / sources.len().max(1)).max(2);
+        let (full, taken) = sync_channel(sources.len() * bundles);
         let tally = Arc::new(Tally::default());
         let snapshot = usize::try_from(wish.limits.snaplen).unwrap_or(usize::MAX);
         let (mut recorders, mut emptied) = (Vec::new(), Vec::new());
-        for source in 0..sources {
-            let (recorder, back) =
-                Recorder::new(filters()?, snapshot, source, full.clone(), Arc::clone(&tally));
-            recorders.push(recorder);
+        for (source, id) in sources.iter().enumerate() {
+            let outlet = Outlet { source, bundles, full: full.clone(), tally: Arc::clone(&tally) };
+            let (recorder, back) = Recorder::new(filters()?, snapshot, outlet);
+            recorders.push((*id, recorder));
             emptied.push(back);
         }
         drop(full);
         let past = filters()?;
         let record = self.shared.folder.begin(begun(wish)).inspect_err(|error| self.shared.fail(error))?;
-        let moments = self.commands.record(recorders, wish.limits.before_seconds > 0);
+        let wanted = wish.limits.before_seconds > 0;
+        let begin = |(id, recorder)| Ok((id, self.commands.record(id, recorder, wanted)?));
+        let moments: Result<Vec<_>, CommandRefused> = recorders.into_iter().map(begin).collect();
         let moments = moments.inspect_err(|_| {
             // Those that began take no more.
             tally.ended.store(true, Ordering::Relaxed);
@@ -141,7 +151,7 @@ impl Recordings {
             shared: Arc::clone(&self.shared),
             commands: self.commands.clone(),
             record: record.clone(),
-            sources: moments.iter().map(|m| (m.source.clone(), m.counters)).collect(),
+            sources: moments.iter().map(|(id, m)| (*id, m.source.clone(), m.counters)).collect(),
             tally,
             stop: Arc::clone(&stop),
             taken,
@@ -249,8 +259,8 @@ struct Writing {
     shared: Arc<Shared>,
     commands: CommandQueue,
     record: CaptureRecord,
-    /// Names of the sources, and what they had counted at the beginning.
-    sources: Vec<(String, SourceCounters)>,
+    /// The sources, their names, and what they had counted at the beginning.
+    sources: Vec<(SourceId, String, SourceCounters)>,
     tally: Arc<Tally>,
     stop: Arc<AtomicBool>,
     taken: Receiver<(usize, Bundle)>,
@@ -264,7 +274,7 @@ struct Writing {
 }
 
 impl Writing {
-    fn run(mut self, past: &[Moments], filters: LinkFilters) {
+    fn run(mut self, past: &[(SourceId, Moments)], filters: LinkFilters) {
         let written = self.write(past, filters);
         self.tally.ended.store(true, Ordering::Relaxed);
         let why = written.and_then(|why| self.finish_part().map(|()| why)).unwrap_or_else(|error| {
@@ -282,7 +292,7 @@ impl Writing {
     }
 
     /// Writes until it has ended, and says why.
-    fn write(&mut self, past: &[Moments], mut filters: LinkFilters) -> io::Result<CaptureEnd> {
+    fn write(&mut self, past: &[(SourceId, Moments)], mut filters: LinkFilters) -> io::Result<CaptureEnd> {
         self.section()?;
         if let Some(why) = self.write_past(past, &mut filters)? {
             return Ok(why);
@@ -329,10 +339,10 @@ impl Writing {
     }
 
     /// What the rings held and matches, by time.
-    fn write_past(&mut self, past: &[Moments], filters: &mut LinkFilters) -> io::Result<Option<CaptureEnd>> {
+    fn write_past(&mut self, past: &[(SourceId, Moments)], filters: &mut LinkFilters) -> io::Result<Option<CaptureEnd>> {
         let before = Span::from_secs(self.record.limits.before_seconds);
         let mut found = Vec::new();
-        for (source, moments) in past.iter().enumerate() {
+        for (source, (_, moments)) in past.iter().enumerate() {
             let since = moments.packets.now() - before;
             let young = moments.packets.frames().filter(|frame| frame.time >= since);
             found.extend(young.filter(|f| filters.matches(f) == Some(true)).map(|frame| (source, frame)));
@@ -375,7 +385,7 @@ impl Writing {
             self.parts += 1;
             let part = self.shared.folder.begin_part(self.record.id, self.parts)?;
             let CaptureRecord { id, name, filter, limits, .. } = &self.record;
-            let origin = |(source, _): &(String, SourceCounters)| Origin {
+            let origin = |(_, source, _): &(SourceId, String, SourceCounters)| Origin {
                 name: source.clone(),
                 filter: filter.clone(),
                 snapshot: limits.snaplen,
@@ -414,13 +424,16 @@ impl Writing {
 
     /// What the sources counted since the beginning; nothing where they do not answer.
     fn counted(&self) -> Vec<SourceCounters> {
-        let now = self.commands.moments(&vec![u64::MAX; self.sources.len()]).unwrap_or_default();
-        let since = |(now, (_, then)): (&Moments, &(String, SourceCounters))| SourceCounters {
-            frames: now.counters.frames.saturating_sub(then.frames),
-            kernel_drops: now.counters.kernel_drops.saturating_sub(then.kernel_drops),
-            interface_drops: now.counters.interface_drops.saturating_sub(then.interface_drops),
-            broken_records: 0,
+        let now: BTreeMap<_, _> = self.commands.moments(|_| u64::MAX).unwrap_or_default().into_iter().collect();
+        let since = |(source, _, then): &(SourceId, String, SourceCounters)| {
+            let now = now.get(source).map_or(*then, |told| told.counters);
+            SourceCounters {
+                frames: now.frames.saturating_sub(then.frames),
+                kernel_drops: now.kernel_drops.saturating_sub(then.kernel_drops),
+                interface_drops: now.interface_drops.saturating_sub(then.interface_drops),
+                broken_records: 0,
+            }
         };
-        now.iter().zip(&self.sources).map(since).collect()
+        self.sources.iter().map(since).collect()
     }
 }

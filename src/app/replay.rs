@@ -5,13 +5,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::AppError;
-use super::cutting::{Cases, Cut};
+use super::cutting::{Cases, Cut, Sources};
 use crate::alert::{Alert, Event};
 use crate::capture::{Files, Moments, Next, Recent, Source, SourceCounters};
 use crate::control::Skipped;
 use crate::control::wire::AlertRecord;
 use crate::packet::Frame;
-use crate::pipeline::{Judge, JudgeConfig, Meter, MeterConfig, Verdicts};
+use crate::pipeline::{Judge, JudgeConfig, Meter, MeterConfig, SourceId, Verdicts};
 use crate::store::{self, EvidenceFolder};
 use crate::time::Span;
 
@@ -200,7 +200,7 @@ impl Cutter {
         }
         // As the ring has it.
         let kept = Frame { bytes: frame.bytes.get(..Recent::KEPT).unwrap_or(frame.bytes), ..*frame };
-        self.pending.iter_mut().for_each(|cut| cut.handle_frame(0, &kept));
+        self.pending.iter_mut().for_each(|cut| cut.handle_frame(SourceId::default(), &kept));
         self.finish(|cut| cut.is_over(frame.time))
     }
 
@@ -218,7 +218,7 @@ impl Cutter {
         }
         if let Some(mut cut) = self.cases.begin(alert, self.snapshot) {
             let packets = self.recent.snapshot_after(0);
-            cut.gather(&[Moments { source: String::new(), counters: SourceCounters::default(), packets }]);
+            cut.gather(&[(SourceId::default(), Moments { packets, ..Moments::default() })]);
             self.pending.push(cut);
         } else if alert.event == Event::Raised {
             self.folder.skip(alert.id, Skipped::NoDevice);
@@ -226,8 +226,8 @@ impl Cutter {
     }
 
     fn finish(&mut self, is_over: impl Fn(&Cut) -> bool) -> Result<(), AppError> {
-        let sources =
-            [("replay".to_owned(), SourceCounters { frames: self.frames, ..SourceCounters::default() })];
+        let counters = SourceCounters { frames: self.frames, ..SourceCounters::default() };
+        let sources = Sources::from([(SourceId::default(), ("replay".to_owned(), counters))]);
         let refused = |source| AppError::Evidence { path: self.path.clone(), source };
         let all = std::mem::take(&mut self.pending).into_iter();
         let (over, pending): (Vec<_>, Vec<_>) = all.partition(is_over);

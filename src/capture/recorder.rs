@@ -57,28 +57,32 @@ pub struct Recorder {
     tally: Arc<Tally>,
 }
 
+/// Where the packets of a source go.
+pub struct Outlet {
+    /// Number of the source.
+    pub source: usize,
+    /// Bundles that are made at most; beyond, packets are lost.
+    pub bundles: usize,
+    /// Takes the bundles of all sources.
+    pub full: SyncSender<(usize, Bundle)>,
+    /// What both ends know.
+    pub tally: Arc<Tally>,
+}
+
 impl Recorder {
-    /// Bundles of a source at most; beyond, packets are lost.
-    pub const BUNDLES: usize = 8;
     /// Packets of a bundle.
     const PACKETS: usize = 1_024;
     /// Bytes of a bundle; the longest packet has room in an empty one.
     const BYTES: usize = 256 << 10;
 
-    /// A recorder for the source of this number, and where emptied bundles are to be sent back. `full` takes
-    /// [`Self::BUNDLES`] of each source.
+    /// A recorder, and where emptied bundles are to be sent back.
     #[must_use]
-    pub fn new(
-        filters: LinkFilters,
-        snapshot: usize,
-        source: usize,
-        full: SyncSender<(usize, Bundle)>,
-        tally: Arc<Tally>,
-    ) -> (Self, SyncSender<Bundle>) {
+    pub fn new(filters: LinkFilters, snapshot: usize, outlet: Outlet) -> (Self, SyncSender<Bundle>) {
+        let Outlet { source, bundles, full, tally } = outlet;
         // All bundles that there are; it is never full.
-        let (emptied, free) = sync_channel(Self::BUNDLES);
+        let (emptied, free) = sync_channel(bundles);
         let recorder =
-            Self { filters, snapshot, source, filling: None, full, free, unmade: Self::BUNDLES, tally };
+            Self { filters, snapshot, source, filling: None, full, free, unmade: bundles, tally };
         (recorder, emptied)
     }
 
@@ -150,6 +154,8 @@ mod tests {
         Frame { time: Timestamp::EPOCH, link: Link::Ethernet, wire_len: 60, bytes }
     }
 
+    const BUNDLES: usize = 8;
+
     /// Both ends.
     struct Bench {
         recorder: Recorder,
@@ -159,10 +165,14 @@ mod tests {
     }
 
     fn bench(filter: &str) -> Bench {
-        let (full, taken) = sync_channel(Recorder::BUNDLES);
+        let (full, taken) = sync_channel(BUNDLES);
         let tally = Arc::new(Tally::default());
         let filters = LinkFilters::new(filter, &[Link::Ethernet]).unwrap();
-        let (recorder, emptied) = Recorder::new(filters, 32, 3, full, Arc::clone(&tally));
+        let (recorder, emptied) = Recorder::new(
+            filters,
+            32,
+            Outlet { source: 3, bundles: BUNDLES, full, tally: Arc::clone(&tally) },
+        );
         Bench { recorder, emptied, taken, tally }
     }
 
@@ -187,7 +197,7 @@ mod tests {
     #[test]
     fn a_writer_that_is_too_slow_costs_packets_and_no_memory() {
         let Bench { mut recorder, emptied, taken, tally } = bench("");
-        let held = Recorder::BUNDLES * Recorder::PACKETS;
+        let held = BUNDLES * Recorder::PACKETS;
         for _ in 0..held + 500 {
             recorder.push(&frame(&[1; 20]));
         }

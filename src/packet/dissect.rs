@@ -5,10 +5,11 @@
 
 use etherparse::{EtherType, Ethernet2Header, Ethernet2HeaderSlice, SingleVlanHeader, SingleVlanHeaderSlice};
 
+use super::application::{Memory, Unread};
 use super::digest::{Digest, Fault, FaultReason, Frame, Layer, Link, Mac, Network};
 use super::hint::Hint;
 use super::window::Window;
-use super::{arp, ip};
+use super::{arp, ip, plant};
 
 /// More tags than two are seen with provider bridges behind provider bridges; more than these are no honest frame.
 const MAX_TAGS: usize = 4;
@@ -26,25 +27,31 @@ pub enum Depth {
 /// Reads frames. It remembers only what lies in several of them.
 #[derive(Debug)]
 pub struct Dissector {
-    depth: Depth,
+    memory: Memory,
 }
 
 impl Dissector {
     /// Nothing seen yet. `hash_seed` is the key of its tables.
     #[must_use]
-    pub fn new(_hash_seed: u64) -> Self {
-        Self { depth: Depth::Full }
+    pub fn new(hash_seed: u64) -> Self {
+        Self { memory: Memory::new(hash_seed) }
     }
 
     /// From now on.
     pub const fn set_depth(&mut self, depth: Depth) {
-        self.depth = depth;
+        self.memory.depth = depth;
     }
 
-    /// Reads one frame, as `dissect` does.
+    /// What was left unread since the start.
+    #[must_use]
+    pub fn unread(&self) -> Unread {
+        self.memory.unread()
+    }
+
+    /// Reads one frame, as `dissect` does, and with it what earlier frames began.
     #[must_use]
     pub fn dissect(&mut self, frame: &Frame<'_>) -> Digest {
-        dissect(frame)
+        read(frame, &mut self.memory)
     }
 }
 
@@ -57,6 +64,10 @@ impl Dissector {
 /// - A TCP header of which the capture cut only options is read, with a fault.
 #[must_use]
 pub fn dissect(frame: &Frame<'_>) -> Digest {
+    read(frame, &mut Memory::none())
+}
+
+fn read(frame: &Frame<'_>, memory: &mut Memory) -> Digest {
     let window = Window::of(frame);
     let mut digest = Digest {
         time: frame.time,
@@ -72,7 +83,7 @@ pub fn dissect(frame: &Frame<'_>) -> Digest {
         fault: None,
     };
     match frame.link {
-        Link::Ethernet => ethernet(window, &mut digest),
+        Link::Ethernet => ethernet(window, memory, &mut digest),
         Link::Unknown(_) => digest.note(Layer::Link, FaultReason::UnknownLink),
     }
     digest
@@ -85,7 +96,7 @@ impl Digest {
     }
 }
 
-fn ethernet(frame: Window<'_>, digest: &mut Digest) {
+fn ethernet(frame: Window<'_>, memory: &mut Memory, digest: &mut Digest) {
     let Ok(header) = Ethernet2HeaderSlice::from_slice(frame.bytes) else {
         return digest.note(Layer::Link, frame.shortage(Ethernet2Header::LEN));
     };
@@ -109,8 +120,10 @@ fn ethernet(frame: Window<'_>, digest: &mut Digest) {
     digest.ether_type = ether_type.0;
     match ether_type {
         EtherType::ARP => arp::read(rest, digest),
-        EtherType::IPV4 => ip::read(rest, ip::v4, digest),
-        EtherType::IPV6 => ip::read(rest, ip::v6, digest),
+        EtherType::IPV4 => ip::read(rest, ip::v4, memory, digest),
+        EtherType::IPV6 => ip::read(rest, ip::v6, memory, digest),
+        EtherType(plant::PROFINET_TYPE) if memory.depth == Depth::Full => plant::of_profinet(rest, digest),
+        EtherType(plant::GOOSE_TYPE) if memory.depth == Depth::Full => plant::of_goose(rest, digest),
         _ => {}
     }
 }
@@ -227,6 +240,8 @@ mod tests {
                 assert_eq!(cut.wire_len, whole.wire_len);
                 match cut.fault {
                     Some(fault) => assert_eq!(fault.reason, FaultReason::Cut, "{length} of {frame:x?}"),
+                    // What a protocol is known by may be cut off, too: then nothing is missed.
+                    None if matches!(cut.hint, Hint::None) => {}
                     None => assert_eq!(format!("{cut:?}"), format!("{whole:?}")),
                 }
                 if let (Network::Ip(cut), Network::Ip(whole)) = (cut.network, whole.network) {
@@ -294,6 +309,17 @@ mod tests {
         }
     }
 
+    /// Segments of one stream, each with what a protocol begins with or anything.
+    fn segments() -> impl Strategy<Value = Vec<(u32, Vec<u8>)>> {
+        let hello = crate::packet::samples::tls_record(&crate::packet::samples::client_hello(1216));
+        let bytes = prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            (0..1400_usize, 0..1400_usize)
+                .prop_map(move |(from, length)| { hello.iter().copied().skip(from).take(length).collect() }),
+        ];
+        prop::collection::vec((0..6000_u32, bytes), 0..12)
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig {
             cases: 4096,
@@ -317,9 +343,26 @@ mod tests {
         }
 
         #[test]
+        fn any_segments_give_digests(segments in segments(), first in prop::sample::select(vec![
+            &b""[..], b"\x16\x03\x01", b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/1.1\r\n", b"HTTP/1.1 200 OK\r\n",
+            b"SSH-2.0-", b"\x10\x20\x00\x04MQTT\x05", b"\x30",
+        ]), port in prop::sample::select(vec![53, 443, 1883])) {
+            let mut dissector = Dissector::new(7);
+            for (sequence, bytes) in segments {
+                for payload in [&bytes[..], &[first, &bytes].concat()] {
+                    let frame = crate::packet::samples::segment((40_000, port), sequence, payload);
+                    let wire_len = u32::try_from(frame.len()).unwrap();
+                    let frame = Frame { time: Timestamp::EPOCH, link: Link::Ethernet, wire_len, bytes: &frame };
+                    let reason = dissector.dissect(&frame).fault.map(|fault| fault.reason);
+                    assert_ne!(reason, Some(FaultReason::Cut));
+                }
+            }
+        }
+
+        #[test]
         fn any_payload_of_a_read_port_gives_a_digest(
             bytes in prop::collection::vec(any::<u8>(), 0..400),
-            port in prop::sample::select(vec![53, 67, 68, 5353]),
+            port in prop::sample::select(vec![53, 67, 68, 123, 137, 1900, 5353]),
             cut in any::<prop::sample::Index>(),
         ) {
             let frame = crate::packet::samples::udp4(port, 40_000, &bytes);

@@ -9,6 +9,7 @@ use etherparse::{
     Ipv6HeaderSlice, Ipv6RawExtHeaderSlice,
 };
 
+use super::application::{self, Memory};
 use super::digest::{Digest, FaultReason, Ip, Layer, Network, Transport};
 use super::transport;
 use super::window::Window;
@@ -74,33 +75,42 @@ pub(super) struct Stop {
 pub(super) fn read(
     window: Window<'_>,
     header: fn(Window<'_>) -> Result<Header, FaultReason>,
+    memory: &mut Memory,
     digest: &mut Digest,
 ) {
     match header(window) {
         Ok(header) => {
-            let transport = transport_of(window, header, digest);
+            let (transport, payload) = transport_of(window, header, digest);
             let Header { source, destination, hop_limit, .. } = header;
-            digest.network = Network::Ip(Ip { source, destination, hop_limit, transport });
+            let ip = Ip { source, destination, hop_limit, transport };
+            digest.network = Network::Ip(ip);
+            if let Some(payload) = payload {
+                application::read(payload, &ip, memory, digest);
+            }
         }
         Err(reason) => digest.note(Layer::Ip, reason),
     }
 }
 
-fn transport_of(window: Window<'_>, header: Header, digest: &mut Digest) -> Transport {
+fn transport_of<'a>(
+    window: Window<'a>,
+    header: Header,
+    digest: &mut Digest,
+) -> (Transport, Option<Window<'a>>) {
     let total = header.total.unwrap_or(window.length());
     if total < header.length {
         digest.note(Layer::Ip, FaultReason::BadLength);
-        return Transport::Other(header.protocol);
+        return (Transport::Other(header.protocol), None);
     }
     if total > window.length() {
         digest.note(Layer::Ip, FaultReason::BadLength);
     }
     match header.carried(window.ending_at(total)) {
-        Ok(Carried { part: Part::Later, protocol, .. }) => Transport::Fragment(protocol),
+        Ok(Carried { part: Part::Later, protocol, .. }) => (Transport::Fragment(protocol), None),
         Ok(carried) => transport::read(carried, digest),
         Err(Stop { protocol, reason }) => {
             digest.note(Layer::Ip, reason);
-            Transport::Other(protocol)
+            (Transport::Other(protocol), None)
         }
     }
 }

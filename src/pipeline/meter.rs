@@ -3,11 +3,11 @@
 
 use std::collections::VecDeque;
 
-use super::{Counts, Observation, Rates, Sighting, WindowSeen};
+use super::{Counts, Coverage, Mirror, Observation, Rates, Sight, Sighting, WindowSeen};
 use crate::behaviour::{self, Behaviours, Identity, Party};
 use crate::feature::{self, External, Windows};
 use crate::flow::{self, Device, DeviceEvent, Devices, FlowTable};
-use crate::packet::{Digest, Dissector, Frame, Network};
+use crate::packet::{Digest, Dissector, Frame, Network, Unread};
 use crate::time::{Span, Timestamp};
 
 /// Settings of the meter's parts.
@@ -35,10 +35,26 @@ impl Default for MeterConfig {
     }
 }
 
+impl MeterConfig {
+    /// For one of `meters` that share the memory of one.
+    #[must_use]
+    pub fn share(&self, meters: usize) -> Self {
+        let part = |whole: usize, least: usize| (whole / meters.max(1)).max(least);
+        let mut shared = self.clone();
+        shared.flow.flow_capacity = part(self.flow.flow_capacity, 1);
+        shared.flow.device_capacity = part(self.flow.device_capacity, 2);
+        shared.behaviour.pair_capacity = part(self.behaviour.pair_capacity, 1);
+        shared.behaviour.source_capacity = part(self.behaviour.source_capacity, 1);
+        shared.behaviour.address_capacity = part(self.behaviour.address_capacity, 1);
+        shared
+    }
+}
+
 /// The first half of the data plane.
 #[derive(Debug)]
 pub struct Meter {
     dissector: Dissector,
+    mirror: Mirror,
     devices: Devices,
     flows: FlowTable,
     windows: Windows,
@@ -67,6 +83,7 @@ impl Meter {
     pub fn new(config: &MeterConfig) -> Self {
         Self {
             dissector: Dissector::new(config.flow.hash_seed),
+            mirror: Mirror::new(config.flow.hash_seed),
             devices: Devices::new(&config.flow),
             flows: FlowTable::new(&config.flow),
             windows: Windows::new(&config.feature, config.flow.device_capacity),
@@ -83,18 +100,27 @@ impl Meter {
         }
     }
 
-    /// Takes one frame in.
+    /// Takes one frame in. One that the mirror made of another, by what is known of it, is counted and not metered again.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
         self.blind = false;
         let mut digest = self.dissector.dissect(frame);
         digest.time = self.advance(digest.time);
-        self.counts.handle(&digest);
-        let parties = self.devices.handle(&digest);
-        self.flows.handle(&digest, parties.source, parties.destination);
-        let external = self.external(&digest);
-        self.windows.handle_packet(&digest, parties.source, parties.destination, external);
-        self.behaviours.handle_packet(&digest, parties.source, parties.destination);
+        match self.mirror.handle(frame, &digest) {
+            Sight::First => self.meter(&digest),
+            // It is on another link there: the router sent it, which tells what the router is.
+            Sight::Forwarded => drop(self.devices.handle(&digest)),
+            Sight::Copy => {}
+        }
         self.drain(digest.time);
+    }
+
+    fn meter(&mut self, digest: &Digest) {
+        self.counts.handle(digest);
+        let parties = self.devices.handle(digest);
+        self.flows.handle(digest, parties.source, parties.destination);
+        let external = self.external(digest);
+        self.windows.handle_packet(digest, parties.source, parties.destination, external);
+        self.behaviours.handle_packet(digest, parties.source, parties.destination);
     }
 
     /// Nothing came; the time is now. [`Timestamp::EPOCH`] says that nobody knows the time yet.
@@ -144,6 +170,17 @@ impl Meter {
         &mut self.devices
     }
 
+    /// The mirror that the frames come from.
+    #[must_use]
+    pub const fn mirror(&self) -> &Mirror {
+        &self.mirror
+    }
+
+    /// The mirror, to say what its frames do not.
+    pub const fn mirror_mut(&mut self) -> &mut Mirror {
+        &mut self.mirror
+    }
+
     /// The flow table.
     #[must_use]
     pub const fn flows(&self) -> &FlowTable {
@@ -154,6 +191,12 @@ impl Meter {
     #[must_use]
     pub const fn events_dropped(&self) -> u64 {
         self.flows.events_lost() + self.windows.dropped() + self.behaviours.dropped() + self.windows_lost
+    }
+
+    /// Application messages that were left unread.
+    #[must_use]
+    pub fn unread(&self) -> Unread {
+        self.dissector.unread()
     }
 
     /// Totals.
@@ -214,13 +257,19 @@ impl Meter {
         self.drain_flows();
         self.windows.handle_time(now);
         self.behaviours.handle_time(now);
-        self.rates.handle_time(now, &self.counts);
+        self.rates.handle_time(now, &self.counts, self.flows.tcp());
+        self.mirror.handle_time(now, self.flows.tcp());
         while let Some(window) = self.windows.poll_window() {
             if let Some(device) = self.devices.get(window.device) {
                 if !device.proven {
                     continue;
                 }
-                let seen = WindowSeen { key: device.key, party: party_of(device), window };
+                let seen = WindowSeen {
+                    key: device.key,
+                    party: party_of(device),
+                    window,
+                    coverage: Coverage::Whole,
+                };
                 self.observations.push_back(Observation::Window(seen));
             } else {
                 self.windows_lost += 1;
@@ -238,6 +287,7 @@ impl Meter {
     /// Everything that is timed begins anew: a difference over a jump means nothing.
     fn step(&mut self, old: Timestamp, new: Timestamp) {
         self.steps += 1;
+        self.mirror.handle_jump(old, new);
         self.flows.flush(old);
         while self.flows.poll_event().is_some() {}
         self.windows.restart();
