@@ -6,6 +6,7 @@
 
 mod capture;
 mod daemon;
+mod decoding;
 mod desk;
 mod error;
 mod judging;
@@ -23,5 +24,6 @@ mod trial;
 pub use daemon::run;
 pub use error::AppError;
 pub use reload::Reload;
+pub use decoding::Decoding;
 pub use replay::{Format, Replay, Summary, replay};
 pub use start::{Options, Origin};

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::AppError;
+use super::decoding::Decoding;
 use crate::alert::Alert;
 use crate::capture::{Files, Next, Source, SourceCounters};
 use crate::control::wire::AlertRecord;
@@ -45,6 +46,8 @@ pub struct Summary {
     pub devices: usize,
     /// Frames with bytes that could not be read, by any reason.
     pub faults: u64,
+    /// How far packets were decoded.
+    pub decoding: Decoding,
     /// Alerts raised.
     pub raised: u64,
     /// Why no model judged, where none did.
@@ -138,6 +141,7 @@ impl Run<'_> {
             flows: self.meter.flows().opened(),
             devices: self.meter.devices().iter().filter(|(_, d)| d.proven).count(),
             faults: self.meter.counts().faults().map(|(_, _, n)| n).sum(),
+            decoding: Decoding::of(&self.meter),
             raised: self.judge.tally().raised().map(|(_, n)| n).sum(),
             no_model: self.judge.model().err().map(ToString::to_string),
         }

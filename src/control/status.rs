@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::alert::Rule;
 use crate::capture::SourceCounters;
-use crate::flow::DeviceKey;
-use crate::packet::Mac;
-use crate::pipeline::Performance;
+use crate::flow::{DeviceKey, TunnelRecord, TunnelTotal};
+use crate::packet::{Encapsulation, FragmentCounts, Mac};
+use crate::pipeline::{Coverage, Performance};
 use crate::time::{Span, Timestamp};
 
 /// Everything at one moment. Parts are `None` until their owner has published once.
@@ -46,6 +46,20 @@ pub struct MeterStatus {
     pub protocols: Vec<(&'static str, u64)>,
     /// Faults by layer and reason, zero ones left out.
     pub faults: Vec<(&'static str, &'static str, u64)>,
+    /// Packets by how far they were decoded.
+    pub coverage: Coverage,
+    /// Packets by the type at which reading ended: vocabulary, number, packets; at most 64.
+    pub unknown: Vec<(&'static str, u16, u64)>,
+    /// Packets of further such types.
+    pub unknown_other: u64,
+    /// What became of IP fragments.
+    pub fragments: FragmentCounts,
+    /// The tunnels with the latest packets, newest first; at most 64.
+    pub tunnels: Vec<TunnelRecord>,
+    /// Packets and bytes by kind of tunnel, those of which there were any.
+    pub tunnel_totals: Vec<(Encapsulation, TunnelTotal)>,
+    /// Tunnels put out of the full table.
+    pub tunnels_evicted: u64,
     /// Flows in the table now.
     pub flows_active: u64,
     /// Capacity of the flow table.

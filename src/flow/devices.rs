@@ -35,6 +35,9 @@ use crate::time::{Span, Timestamp};
 /// never such a station, and these hosts have at most half of the room. So neither a flood of hardware addresses nor
 /// one of sources pushes out what has been there.
 ///
+/// A packet in a tunnel between stations of this link is traffic of these stations; what it says of addresses and names
+/// is not about them, and is not learned. Where a tunnel carries whole frames, the stations are those of the frames.
+///
 /// Nothing is allocated per packet. Time is that of each packet; a clock that jumps disturbs nothing but the times
 /// that are kept.
 #[derive(Debug)]
@@ -83,9 +86,12 @@ impl Devices {
     pub fn handle(&mut self, digest: &Digest) -> Parties {
         let now = digest.time;
         let station = self.station(digest.source, now);
-        self.learn(digest, station);
+        let carried = digest.is_carried();
+        if !carried {
+            self.learn(digest, station);
+        }
         let (source, destination) = match &digest.network {
-            Network::Ip(ip) => (
+            Network::Ip(ip) if !carried => (
                 station.and_then(|place| self.sender(place, ip, now)),
                 self.receiver(digest.destination, ip.destination),
             ),

@@ -13,12 +13,14 @@ mod told;
 #[cfg(test)]
 mod traffic;
 mod transition;
+mod tunnels;
 
 pub use device::{Device, KnownDevice};
 pub use devices::{DeviceEvent, Devices, Parties};
 pub use key::{DeviceId, DeviceKey, FiveTuple, FlowKey};
 pub use record::{EndReason, Endpoint, FlowEvent, FlowRecord, FlowState, News, Side, Traffic};
 pub use table::FlowTable;
+pub use tunnels::{TunnelRecord, TunnelTotal, Tunnels};
 
 use crate::time::Span;
 

@@ -24,6 +24,7 @@ mod settings;
 mod stream;
 mod token;
 mod view;
+mod view_decoding;
 mod view_drops;
 mod view_interfaces;
 mod view_lists;

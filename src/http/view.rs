@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::About;
+use super::view_decoding::DecodingView;
 use super::view_drops::DropsView;
 use crate::control::{
     BaselinePhase, BaselineStatus, CaptureState, HttpStatus, JudgeStatus, MeterStatus, ModelStatus,
@@ -190,6 +191,7 @@ struct TrafficView {
     bits_per_second: Option<f64>,
     protocols: BTreeMap<&'static str, u64>,
     faults: Vec<FaultView>,
+    decoding: DecodingView,
 }
 
 #[derive(Debug, Serialize)]
@@ -209,6 +211,7 @@ impl TrafficView {
             bits_per_second: meter.bits_per_second,
             protocols: meter.protocols.iter().copied().collect(),
             faults: meter.faults.iter().map(fault).collect(),
+            decoding: DecodingView::new(meter),
         }
     }
 }

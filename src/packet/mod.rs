@@ -8,20 +8,34 @@ mod dhcp;
 mod digest;
 mod dissect;
 mod dns;
+mod ethernet;
+mod fragments;
+mod gre;
 mod hint;
 mod icmp;
 mod ip;
+mod link;
+mod mpls;
+mod overlay;
+mod ppp;
+mod reader;
+mod reassembly;
 #[cfg(test)]
 mod samples;
 mod transport;
+mod tunnel;
 mod window;
+mod wireless;
 
 pub use digest::{
-    Arp, ArpOperation, BadMac, Digest, Encapsulation, Fault, FaultReason, Frame, Icmp, IcmpKind, Ip, Layer,
-    Link, Mac, Network, Tcp, TcpFlags, Transport, Tunnel, Udp, UnknownType,
+    Arp, ArpOperation, BadMac, Digest, Fault, FaultReason, Frame, Icmp, IcmpKind, Ip, Layer, Mac, Network,
+    Tcp, TcpFlags, Transport, Udp,
 };
 pub use dissect::{Depth, Dissector, dissect};
+pub use fragments::FragmentCounts;
 pub use hint::{
     Application, ClientHello, Dhcp, DhcpMessage, Direction, Dns, DnsName, Effect, Hint, Http, Mqtt, NetBios,
     NetBiosMessage, Ntp, Operation, PlantProtocol, Ssdp, SsdpMessage, Ssh,
 };
+pub use link::Link;
+pub use tunnel::{Encapsulation, Tunnel, UnknownType};

@@ -5,25 +5,38 @@ use etherparse::{IpNumber, TcpHeader, UdpHeader, UdpHeaderSlice};
 
 use super::digest::{Digest, FaultReason, Layer, Tcp, TcpFlags, Transport, Udp};
 use super::hint::Hint;
-use super::ip::{Carried, Part};
+use super::ip::{Carried, Found, Header, Part};
+use super::reader::{Content, Reader};
 use super::window::Window;
-use super::{dhcp, dns, icmp};
+use super::{dhcp, dns, icmp, overlay};
 
 const DNS_PORT: u16 = 53;
 const DHCP_SERVER_PORT: u16 = 67;
 const DHCP_CLIENT_PORT: u16 = 68;
 const MDNS_PORT: u16 = 5353;
 
-/// Reads the transport header of a whole packet or a first fragment; faults and hints go to the digest.
-pub(super) fn read(carried: Carried<'_>, digest: &mut Digest) -> Transport {
+/// Reads the transport header of a whole packet or a first fragment; faults and hints go to the digest. What follows
+/// the header of a first fragment is left alone: it is incomplete, and read once it is put together.
+pub(super) fn read(carried: Carried<'_>, header: &Header, reader: &mut Reader<'_>) -> Found {
     let transport = match IpNumber(carried.protocol) {
-        IpNumber::TCP => tcp(carried.window, digest).map(Transport::Tcp),
-        IpNumber::UDP => udp(carried, digest).map(Transport::Udp),
-        IpNumber::ICMP => icmp::v4(carried.window, digest).map(Transport::Icmp),
-        IpNumber::IPV6_ICMP => icmp::v6(carried.window, digest).map(Transport::Icmp),
+        IpNumber::TCP => tcp(carried.window, reader.digest).map(Transport::Tcp),
+        IpNumber::UDP => match udp(carried, reader.digest) {
+            Some((udp, payload)) => {
+                if carried.part != Part::First {
+                    if overlay::read(udp, payload, header, reader) == Content::Read {
+                        return Found::Inner;
+                    }
+                    hint(udp, payload, reader.digest);
+                }
+                Some(Transport::Udp(udp))
+            }
+            None => None,
+        },
+        IpNumber::ICMP => icmp::v4(carried.window, reader.digest).map(Transport::Icmp),
+        IpNumber::IPV6_ICMP => icmp::v6(carried.window, reader.digest).map(Transport::Icmp),
         _ => None,
     };
-    transport.unwrap_or(Transport::Other(carried.protocol))
+    Found::Transport(transport.unwrap_or(Transport::Other(carried.protocol)))
 }
 
 fn tcp(window: Window<'_>, digest: &mut Digest) -> Option<Tcp> {
@@ -55,7 +68,7 @@ fn tcp(window: Window<'_>, digest: &mut Digest) -> Option<Tcp> {
     })
 }
 
-fn udp(carried: Carried<'_>, digest: &mut Digest) -> Option<Udp> {
+fn udp<'a>(carried: Carried<'a>, digest: &mut Digest) -> Option<(Udp, Window<'a>)> {
     let window = carried.window;
     let Ok(header) = UdpHeaderSlice::from_slice(window.bytes) else {
         digest.note(Layer::Udp, window.shortage(UdpHeader::LEN));
@@ -64,7 +77,7 @@ fn udp(carried: Carried<'_>, digest: &mut Digest) -> Option<Udp> {
     let length = usize::from(header.length());
     let datagram = match carried.part {
         // The length is that of all fragments together.
-        Part::First | Part::Later => window,
+        Part::First | Part::Later | Part::Head => window,
         Part::Unmeasured if length == 0 => window,
         Part::Whole | Part::Unmeasured if length < UdpHeader::LEN => {
             digest.note(Layer::Udp, FaultReason::BadLength);
@@ -83,8 +96,7 @@ fn udp(carried: Carried<'_>, digest: &mut Digest) -> Option<Udp> {
         destination_port: header.destination_port(),
         payload: payload.count(),
     };
-    hint(udp, payload, digest);
-    Some(udp)
+    Some((udp, payload))
 }
 
 fn hint(udp: Udp, payload: Window<'_>, digest: &mut Digest) {

@@ -1,6 +1,8 @@
 //! Counters of the meter: packets by protocol, faults by reason, rates. Plain integers, owned by one thread.
 
-use crate::packet::{Application, Digest, FaultReason, Layer, Network, Transport};
+use arrayvec::ArrayVec;
+
+use crate::packet::{Application, Digest, FaultReason, Hint, Layer, Network, Transport, UnknownType};
 use crate::time::{Span, Timestamp};
 
 const PROTOCOLS: [&str; 9] = ["arp", "ipv4", "ipv6", "other", "tcp", "udp", "icmp", "fragment", "other_ip"];
@@ -13,6 +15,34 @@ pub struct Counts {
     protocols: [u64; PROTOCOLS.len()],
     applications: [u64; Application::ALL.len()],
     faults: [[u64; FaultReason::ALL.len()]; Layer::ALL.len()],
+    coverage: Coverage,
+    unknown: ArrayVec<(UnknownType, u64), UNKNOWN_TYPES>,
+    unknown_other: u64,
+}
+
+/// Types that are counted one by one: the first that occur. A sender who invents more makes the rest one number.
+const UNKNOWN_TYPES: usize = 64;
+
+/// Packets by how far they were decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// All of it that is read here, from the link to the application.
+    pub full: u64,
+    /// The network layer, but then came a fault or a type that is not read.
+    pub partial: u64,
+    /// No network layer and no message on the link itself.
+    pub none: u64,
+}
+
+impl Coverage {
+    fn handle(&mut self, digest: &Digest) {
+        let read = !matches!((digest.network, digest.hint), (Network::Other, Hint::None));
+        *match (read, digest.fault, digest.unknown) {
+            (true, None, None) => &mut self.full,
+            (true, ..) => &mut self.partial,
+            (false, ..) => &mut self.none,
+        } += 1;
+    }
 }
 
 impl Counts {
@@ -42,12 +72,44 @@ impl Counts {
         if let Some(n) = self.applications.get_mut(digest.hint.application().index()) {
             *n += 1;
         }
+        self.coverage.handle(digest);
+        if let Some(kind) = digest.unknown {
+            self.handle_unknown(kind);
+        }
         if let Some(fault) = digest.fault
             && let Some(n) =
                 self.faults.get_mut(fault.layer as usize).and_then(|f| f.get_mut(fault.reason as usize))
         {
             *n += 1;
         }
+    }
+
+    fn handle_unknown(&mut self, kind: UnknownType) {
+        if let Some((_, n)) = self.unknown.iter_mut().find(|(known, _)| *known == kind) {
+            *n += 1;
+        } else if self.unknown.try_push((kind, 1)).is_err() {
+            self.unknown_other += 1;
+        }
+    }
+
+    /// Packets by how far they were decoded.
+    #[must_use]
+    pub const fn coverage(&self) -> Coverage {
+        self.coverage
+    }
+
+    /// Packets by the type at which reading ended, in order of type: at most 64 types.
+    #[must_use]
+    pub fn unknown(&self) -> Vec<(UnknownType, u64)> {
+        let mut all = self.unknown.to_vec();
+        all.sort_unstable();
+        all
+    }
+
+    /// Packets of further types.
+    #[must_use]
+    pub const fn unknown_other(&self) -> u64 {
+        self.unknown_other
     }
 
     /// Packets.

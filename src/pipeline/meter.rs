@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use super::{Counts, Observation, Rates, Sighting, WindowSeen};
 use crate::behaviour::{self, Behaviours, Identity, Party};
 use crate::feature::{self, External, Windows};
-use crate::flow::{self, Device, DeviceEvent, Devices, FlowTable};
-use crate::packet::{Digest, Dissector, Frame, Network};
+use crate::flow::{self, Device, DeviceEvent, Devices, FlowTable, Parties, Tunnels};
+use crate::packet::{Digest, Dissector, FragmentCounts, Frame, Network};
 use crate::time::{Span, Timestamp};
 
 /// Settings of the meter's parts.
@@ -41,6 +41,7 @@ pub struct Meter {
     dissector: Dissector,
     devices: Devices,
     flows: FlowTable,
+    tunnels: Tunnels,
     windows: Windows,
     behaviours: Behaviours,
     counts: Counts,
@@ -69,6 +70,7 @@ impl Meter {
             dissector: Dissector::new(config.flow.hash_seed),
             devices: Devices::new(&config.flow),
             flows: FlowTable::new(&config.flow),
+            tunnels: Tunnels::new(&config.flow),
             windows: Windows::new(&config.feature, config.flow.device_capacity),
             behaviours: Behaviours::new(&config.behaviour),
             counts: Counts::default(),
@@ -90,10 +92,13 @@ impl Meter {
         digest.time = self.advance(digest.time);
         self.counts.handle(&digest);
         let parties = self.devices.handle(&digest);
-        self.flows.handle(&digest, parties.source, parties.destination);
+        self.tunnels.handle(&digest);
+        // The stations that carry a packet are not the ends of the flow within.
+        let ends = if digest.is_carried() { Parties::default() } else { parties };
+        self.flows.handle(&digest, ends.source, ends.destination);
         let external = self.external(&digest);
         self.windows.handle_packet(&digest, parties.source, parties.destination, external);
-        self.behaviours.handle_packet(&digest, parties.source, parties.destination);
+        self.behaviours.handle_packet(&digest, ends.source, ends.destination);
         self.drain(digest.time);
     }
 
@@ -148,6 +153,18 @@ impl Meter {
     #[must_use]
     pub const fn flows(&self) -> &FlowTable {
         &self.flows
+    }
+
+    /// Tunnels.
+    #[must_use]
+    pub const fn tunnels(&self) -> &Tunnels {
+        &self.tunnels
+    }
+
+    /// What became of fragments.
+    #[must_use]
+    pub fn fragments(&self) -> FragmentCounts {
+        self.dissector.fragments()
     }
 
     /// Flow events, windows and findings that overflowed a queue between the parts.

@@ -9,7 +9,7 @@ mod meter;
 mod observation;
 mod performance;
 
-pub use counts::{Counts, Rate, Rates};
+pub use counts::{Counts, Coverage, Rate, Rates};
 pub use judge::{Judge, JudgeConfig, NoModel, Verdicts};
 pub use meter::{Meter, MeterConfig};
 pub use observation::{Observation, Sighting, WindowSeen};

@@ -18,11 +18,11 @@ use crate::control::{
     SettingsChange, SettingsDesk, SettingsRefused, SettingsVersion, SettingsView, SourceKind, StoreStatus,
 };
 use crate::demo::{self, Network};
-use crate::flow::DeviceKey;
+use crate::flow::{DeviceKey, TunnelRecord, TunnelTotal};
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
-use crate::packet::Mac;
-use crate::pipeline::Performance;
+use crate::packet::{Encapsulation, FragmentCounts, Mac};
+use crate::pipeline::{Coverage, Performance};
 use crate::time::{Span, Timestamp};
 
 /// 2026-03-05T08:00:00Z.
@@ -625,6 +625,26 @@ pub(crate) fn meter() -> MeterStatus {
             ("dns", 22_010),
         ],
         faults: vec![("ipv4", "truncated", 17), ("tcp", "bad_offset", 2)],
+        coverage: Coverage { full: 1_203_000, partial: 1_000, none: 311 },
+        unknown: vec![("ether_type", 0x88cc, 300), ("ip", 2, 981)],
+        unknown_other: 0,
+        fragments: FragmentCounts {
+            fragments: 40,
+            reassembled: 19,
+            incomplete: 1,
+            evicted: 0,
+            overlaps: 2,
+            malformed: 0,
+        },
+        tunnels: vec![TunnelRecord {
+            kind: Encapsulation::Erspan,
+            ends: Some(([192, 0, 2, 1].into(), [192, 0, 2, 9].into())),
+            total: TunnelTotal { packets: 70_000, bytes: 9_100_000 },
+            first: NOW,
+            last: NOW,
+        }],
+        tunnel_totals: vec![(Encapsulation::Erspan, TunnelTotal { packets: 70_000, bytes: 9_100_000 })],
+        tunnels_evicted: 0,
         flows_active: 412,
         flows_capacity: 65_536,
         flows_total: 88_120,
