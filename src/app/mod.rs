@@ -22,8 +22,8 @@ mod supervision;
 mod trial;
 
 pub use daemon::run;
+pub use decoding::Decoding;
 pub use error::AppError;
 pub use reload::Reload;
-pub use decoding::Decoding;
 pub use replay::{Format, Replay, Summary, replay};
 pub use start::{Options, Origin};

@@ -57,11 +57,7 @@ impl Tunnels {
     /// None yet.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        Self {
-            table: Table::new(Self::CAPACITY, config.hash_seed),
-            totals: Default::default(),
-            evicted: 0,
-        }
+        Self { table: Table::new(Self::CAPACITY, config.hash_seed), totals: Default::default(), evicted: 0 }
     }
 
     /// Counts a packet, where it came wrapped.

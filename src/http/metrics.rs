@@ -226,7 +226,12 @@ fn decoding(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         ("incomplete", fragments.incomplete),
         ("evicted", fragments.evicted),
     ];
-    out.labelled("fragmented_datagrams", "Datagrams in fragments, by what became of them", "outcome", outcomes)?;
+    out.labelled(
+        "fragmented_datagrams",
+        "Datagrams in fragments, by what became of them",
+        "outcome",
+        outcomes,
+    )?;
     let wrong = [("overlap", fragments.overlaps), ("malformed", fragments.malformed)];
     out.labelled("bad_fragments", "IP fragments that contradict others or themselves", "reason", wrong)
 }

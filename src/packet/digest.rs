@@ -332,8 +332,17 @@ pub enum Layer {
 
 impl Layer {
     /// All layers, in order.
-    pub const ALL: [Self; 9] =
-        [Self::Link, Self::Tunnel, Self::Arp, Self::Ip, Self::Tcp, Self::Udp, Self::Icmp, Self::Dns, Self::Dhcp];
+    pub const ALL: [Self; 9] = [
+        Self::Link,
+        Self::Tunnel,
+        Self::Arp,
+        Self::Ip,
+        Self::Tcp,
+        Self::Udp,
+        Self::Icmp,
+        Self::Dns,
+        Self::Dhcp,
+    ];
 
     /// The word for metrics and the page.
     #[must_use]

@@ -3,14 +3,15 @@
 //!
 //! Read first: IEEE 802.3 clause 3.2.6 (a type up to 1500 is a length), IEEE 802.1Q clause 9, IEEE 802.2, RFC 1042.
 
+use etherparse::err::macsec;
 use etherparse::{
     EtherType, Ethernet2Header, Ethernet2HeaderSlice, MacsecHeaderSlice, SingleVlanHeader,
     SingleVlanHeaderSlice,
 };
 
 use super::digest::{FaultReason, Layer, Mac};
-use super::tunnel::{UnknownType};
 use super::reader::Reader;
+use super::tunnel::UnknownType;
 use super::window::Window;
 use super::{arp, ip, mpls, ppp};
 
@@ -117,7 +118,10 @@ fn tag<'a>(
 ) -> Result<Option<(EtherType, Window<'a>)>, FaultReason> {
     let skipped = match kind {
         EtherType::MACSEC => {
-            let header = MacsecHeaderSlice::from_slice(window.bytes).map_err(|_| window.shortage(8))?;
+            let header = MacsecHeaderSlice::from_slice(window.bytes).map_err(|error| match error {
+                macsec::HeaderSliceError::Len(error) => window.shortage(error.required_len),
+                macsec::HeaderSliceError::Content(_) => FaultReason::BadField,
+            })?;
             let rest = window.after(header.header_len());
             return Ok(header.next_ether_type().map(|next| (next, rest)));
         }

@@ -4,9 +4,9 @@
 use etherparse::EtherType;
 
 use super::digest::{FaultReason, Layer};
-use super::tunnel::{Encapsulation, UnknownType};
 use super::ip::Header;
 use super::reader::{Content, Reader, Sign};
+use super::tunnel::{Encapsulation, UnknownType};
 use super::window::Window;
 use super::{ethernet, ip, ppp};
 

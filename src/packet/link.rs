@@ -4,8 +4,8 @@
 use etherparse::EtherType;
 
 use super::digest::{FaultReason, Layer, Mac};
-use super::tunnel::{UnknownType};
 use super::reader::Reader;
+use super::tunnel::UnknownType;
 use super::window::Window;
 use super::{ethernet, ip, ppp, wireless};
 

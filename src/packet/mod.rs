@@ -22,6 +22,8 @@ mod reader;
 mod reassembly;
 #[cfg(test)]
 mod samples;
+#[cfg(test)]
+mod tests;
 mod transport;
 mod tunnel;
 mod window;

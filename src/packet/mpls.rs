@@ -2,11 +2,11 @@
 //! No header says which; the bytes themselves have to.
 
 use super::digest::{FaultReason, Layer};
-use super::tunnel::{Encapsulation, UnknownType};
+use super::ethernet;
 use super::ip::{self, Header};
 use super::reader::{Content, Reader, Sign};
+use super::tunnel::{Encapsulation, UnknownType};
 use super::window::Window;
-use super::ethernet;
 
 /// A label with traffic class, bottom-of-stack bit and TTL.
 const ENTRY: usize = 4;

@@ -7,9 +7,9 @@
 use etherparse::EtherType;
 
 use super::digest::{FaultReason, Layer, Udp};
-use super::tunnel::{Encapsulation};
 use super::ip::{self, Header};
 use super::reader::{Content, Reader, Sign};
+use super::tunnel::Encapsulation;
 use super::window::Window;
 use super::{ethernet, mpls, wireless};
 

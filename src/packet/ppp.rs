@@ -4,11 +4,11 @@
 use etherparse::EtherType;
 
 use super::digest::{FaultReason, Layer};
-use super::tunnel::{Encapsulation, UnknownType};
 use super::ethernet;
 use super::ip;
 use super::mpls;
 use super::reader::{Content, Reader, Sign};
+use super::tunnel::{Encapsulation, UnknownType};
 use super::window::Window;
 
 const IPV4: u16 = 0x0021;

@@ -25,7 +25,8 @@ pub(super) fn read(
         _ => None,
     };
     let alone = Found::Transport(own.unwrap_or(Transport::Fragment(carried.protocol)));
-    let (Some(piece), Some(fragments)) = (piece(packet, &carried, header, own, reader), reader.fragments.take())
+    let (Some(piece), Some(fragments)) =
+        (piece(packet, &carried, header, own, reader), reader.fragments.take())
     else {
         return alone;
     };

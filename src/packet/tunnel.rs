@@ -103,8 +103,7 @@ pub enum UnknownType {
 
 impl UnknownType {
     /// The words of the numbers' vocabularies, in order.
-    pub const WORDS: [&str; 7] =
-        ["link", "ether_type", "llc", "ppp", "ip", "wireless", "wireless_protected"];
+    pub const WORDS: [&str; 7] = ["link", "ether_type", "llc", "ppp", "ip", "wireless", "wireless_protected"];
 
     /// Which vocabulary the number is of, for metrics and the page.
     #[must_use]

@@ -2,9 +2,9 @@
 //! ones as such: nothing else of them is read.
 
 use super::digest::{FaultReason, Layer, Mac};
-use super::tunnel::{UnknownType};
 use super::ethernet;
 use super::reader::Reader;
+use super::tunnel::UnknownType;
 use super::window::Window;
 
 /// Frame control, duration, three addresses, sequence control.

@@ -197,10 +197,7 @@ fn ng_in_both_orders_with_several_interfaces() {
             .interface(276, 0, &[(2, b"eth1"), (9, &[9]), (0, b"")])
             .enhanced(1, nanos, b"second")
             .enhanced(0, micros, b"first");
-        check(
-            &file.1,
-            &[seen(NANOS, Link::Cooked2, b"second"), seen(123_456_000, Link::Ethernet, b"first")],
-        );
+        check(&file.1, &[seen(NANOS, Link::Cooked2, b"second"), seen(123_456_000, Link::Ethernet, b"first")]);
     }
     check(&ng(Order::Big).1, &[]);
 }
