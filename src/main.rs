@@ -35,6 +35,10 @@ fn main() -> ExitCode {
             serve(&args.settings, &args.serving, args.settings.set.clone(), origin)
         }
         Command::Replay(args) => replay(args),
+        Command::Doctor(args) => match doctor(args) {
+            Ok(diagnosis) => return ExitCode::from(diagnosis.exit_code()),
+            Err(error) => Err(error),
+        },
         Command::CheckConfig(args) => check_config(&args),
         Command::Interfaces => interfaces(),
         Command::Generate(args) => generate::write(&args.directory).map_err(AppError::Output),
@@ -78,10 +82,7 @@ fn serve(
 fn replay(args: cli::Replay) -> Result<(), AppError> {
     let config = load(&args.settings, args.settings.set.clone())?;
     log(config.log);
-    let format = match args.format {
-        cli::Format::Text => app::Format::Text,
-        cli::Format::Json => app::Format::Json,
-    };
+    let format = format(args.format);
     let learn = args.learn.map(Span::from_secs);
     let request = app::Replay { files: args.files, learn, format, meter: config.meter, judge: config.judge };
     let summary = app::replay(&request, &mut BufWriter::new(io::stdout().lock()))?;
@@ -100,6 +101,23 @@ fn replay(args: cli::Replay) -> Result<(), AppError> {
         drop(write!(io::stderr(), "{}", summary.decoding));
     }
     Ok(())
+}
+
+fn doctor(args: cli::Doctor) -> Result<app::Diagnosis, AppError> {
+    let mut flags = args.settings.set.clone();
+    flags.extend(args.interface.map(|name| ("network.interface".to_owned(), name)));
+    let config = load(&args.settings, flags)?;
+    log(config.log);
+    let request =
+        app::Doctor { files: args.files, listen: Span::from_secs(args.seconds), format: format(args.format) };
+    app::doctor(&config, &request, &mut BufWriter::new(io::stdout().lock()))
+}
+
+const fn format(format: cli::Format) -> app::Format {
+    match format {
+        cli::Format::Text => app::Format::Text,
+        cli::Format::Json => app::Format::Json,
+    }
 }
 
 fn check_config(args: &cli::CheckConfig) -> Result<(), AppError> {

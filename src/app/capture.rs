@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
 
+use super::reading;
 use super::status::{self, Readings};
 use crate::capture::{self, CaptureError, Next, Recent, Source, Tap, TapState};
 use crate::control::{
@@ -135,14 +136,17 @@ impl CaptureLoop {
         let (readings, watching) = (Readings::default(), self.input.is_watching());
         let mut round = Round { readings, watching, look: Timestamp::EPOCH };
         let mut published = Stopwatch::start();
+        self.settle();
         self.publish(readings, false);
         while !self.stop.load(Ordering::Relaxed) {
             let mut quiet_tick = false;
             let mut due = false;
+            let mut latest = None;
             match self.input.source().next()? {
                 Next::Frame(frame) => {
                     due = frame.time >= round.look;
-                    round.readings.last_packet = Some(frame.time);
+                    latest = Some(frame.time);
+                    round.readings.last_packet = latest;
                     self.recent.push(&frame);
                     self.meter.handle_frame(&frame);
                 }
@@ -162,6 +166,8 @@ impl CaptureLoop {
             }
             if (ticked || quiet_tick) && published.elapsed() >= Self::PUBLISH {
                 published = Stopwatch::start();
+                let counters = self.input.source().counters();
+                reading::take(&mut self.meter, self.input.kind(), &counters, latest);
                 self.publish(round.readings, false);
             }
         }
@@ -221,6 +227,14 @@ impl CaptureLoop {
         tracing::info!("capture on {name} is asked for; {}", if watching { "open" } else { "not open yet" });
         self.meter.handle_unwatched(clock::now());
         round.watching = watching;
+        self.settle();
+    }
+
+    /// Says where the frames come from now.
+    fn settle(&mut self) {
+        if let Input::Tap(tap) = &self.input {
+            reading::place(&mut self.meter, tap.interface());
+        }
     }
 
     fn publish(&mut self, readings: Readings, ended: bool) {

@@ -43,6 +43,11 @@ pub(super) fn meter(
         packets_per_second: rate.map(|r| r.packets),
         bits_per_second: rate.map(|r| r.bits),
         protocols: meter.counts().protocols().collect(),
+        operations: meter
+            .counts()
+            .operations()
+            .map(|(protocol, effect, direction, n)| (protocol.word(), effect.word(), direction.word(), n))
+            .collect(),
         faults: meter.counts().faults().map(|(layer, why, n)| (layer.word(), why.word(), n)).collect(),
         coverage: meter.counts().coverage(),
         unknown: meter.counts().unknown().iter().map(|(t, n)| (t.word(), t.number(), *n)).collect(),
@@ -51,6 +56,9 @@ pub(super) fn meter(
         tunnels: meter.tunnels().latest().copied().collect(),
         tunnel_totals: meter.tunnels().totals().collect(),
         tunnels_evicted: meter.tunnels().evicted(),
+        unread: meter.unread().counts().to_vec(),
+        mirror: meter.mirror().reports(),
+        copies: meter.mirror().duplicates().left_out(),
         flows_active: number(flows.active()),
         flows_capacity: number(config.flow_capacity),
         flows_total: flows.opened(),

@@ -15,7 +15,7 @@ mod tap;
 pub use error::CaptureError;
 pub use file::{BrokenRecord, Files, Flaw};
 pub use filter::{Filter, check_filter};
-pub use interface::{Interface, LinkState, Medium, choose, interfaces};
+pub use interface::{Interface, LinkState, Medium, choose, interfaces, mtu, stations};
 pub use live::Live;
 pub use recent::{Recent, Snapshot};
 pub use tap::{Tap, TapState};

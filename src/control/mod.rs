@@ -2,6 +2,7 @@
 //! ports through which MQTT and HTTP reach the store and the settings.
 
 mod board;
+mod checkup;
 mod command;
 mod feed;
 mod feedback;
@@ -11,6 +12,7 @@ mod status;
 pub mod wire;
 
 pub use board::{Board, Slot};
+pub use checkup::CheckRecord;
 pub use command::{CaptureCommand, Command, CommandQueue, CommandRefused, Commands, Reply, Tuning};
 pub use feed::{AlertFeed, Listener, News};
 pub use feedback::{ExpectedRecord, FeedbackCount, FeedbackRecord};

@@ -7,6 +7,7 @@ use crate::alert::Rule;
 use crate::capture::SourceCounters;
 use crate::flow::{DeviceKey, TunnelRecord, TunnelTotal};
 use crate::packet::{Encapsulation, FragmentCounts, Mac};
+use crate::pipeline::mirror::Report;
 use crate::pipeline::{Coverage, Performance};
 use crate::time::{Span, Timestamp};
 
@@ -44,6 +45,8 @@ pub struct MeterStatus {
     pub bits_per_second: Option<f64>,
     /// Packets by what they carry: name (arp, ipv4, ipv6, other; tcp, udp, icmp, fragment, other_ip; dns, dhcp).
     pub protocols: Vec<(&'static str, u64)>,
+    /// Packets that tell an operation of a plant, by protocol, effect and direction, zero ones left out.
+    pub operations: Vec<(&'static str, &'static str, &'static str, u64)>,
     /// Faults by layer and reason, zero ones left out.
     pub faults: Vec<(&'static str, &'static str, u64)>,
     /// Packets by how far they were decoded.
@@ -60,8 +63,15 @@ pub struct MeterStatus {
     pub tunnel_totals: Vec<(Encapsulation, TunnelTotal)>,
     /// Tunnels put out of the full table.
     pub tunnels_evicted: u64,
+    /// Application messages left unread by kind (tls_hellos, quic_hellos: a part did not come; quic_packets,
+    /// fingerprints: too many came in a second).
+    pub unread: Vec<(&'static str, u64)>,
     /// Flows in the table now.
     pub flows_active: u64,
+    /// Whether the mirror is as it should be, in the order of `Check::ALL`.
+    pub mirror: Vec<Report>,
+    /// Frames since start that the mirror made of others, which are not among the packets.
+    pub copies: u64,
     /// Capacity of the flow table.
     pub flows_capacity: u64,
     /// Flows seen since start.

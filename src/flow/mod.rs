@@ -9,6 +9,7 @@ mod key;
 mod record;
 mod roster;
 mod table;
+mod tcp;
 mod told;
 #[cfg(test)]
 mod traffic;
@@ -20,6 +21,7 @@ pub use devices::{DeviceEvent, Devices, Parties};
 pub use key::{DeviceId, DeviceKey, FiveTuple, FlowKey};
 pub use record::{EndReason, Endpoint, FlowEvent, FlowRecord, FlowState, News, Side, Traffic};
 pub use table::FlowTable;
+pub use tcp::{StreamSums, TcpHealth, TcpTotals};
 pub use tunnels::{TunnelRecord, TunnelTotal, Tunnels};
 
 use crate::time::Span;

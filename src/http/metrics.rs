@@ -22,6 +22,7 @@ use crate::control::{
     StoreStatus,
 };
 use crate::packet::UnknownType;
+use crate::pipeline::mirror::Verdict;
 use crate::sys::Resources;
 use crate::time::Span;
 
@@ -157,6 +158,15 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         "protocol",
         protocols,
     )?;
+    let operations = meter.operations.iter().map(|&(protocol, effect, direction, count)| {
+        ([("protocol", protocol), ("effect", effect), ("direction", direction)], count)
+    });
+    out.family(
+        "plant_operation_packets",
+        "Packets that tell an operation of a plant protocol, by what the operation does and who says it",
+        MetricType::Counter,
+        operations,
+    )?;
     let faults =
         meter.faults.iter().map(|&(layer, reason, count)| ([("layer", layer), ("reason", reason)], count));
     out.family(
@@ -166,6 +176,25 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         faults,
     )?;
     decoding(out, meter)?;
+    out.labelled(
+        "unread_messages",
+        "Application messages left unread: a part of them did not come, or too many came in a second",
+        "kind",
+        meter.unread.iter().copied(),
+    )?;
+    out.counter(
+        "copied_frames",
+        "Frames that the mirror made of others, left out of all counts",
+        meter.copies,
+    )?;
+    let known = meter.mirror.iter().filter(|r| !matches!(r.verdict, Verdict::Unknown(_)));
+    let troubles = known.map(|r| ([("check", r.check.word())], u64::from(r.verdict.trouble().is_some())));
+    out.family(
+        "mirror_problem",
+        "1 where a check of the mirror finds something, 0 where it is well; left out while it cannot tell",
+        MetricType::Gauge,
+        troubles,
+    )?;
     out.gauge("flows_active", "Flows in the table", meter.flows_active)?;
     out.gauge("flows_capacity", "Flows that the table holds", meter.flows_capacity)?;
     out.counter("flows", "Flows seen", meter.flows_total)?;

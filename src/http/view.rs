@@ -11,8 +11,8 @@ use super::About;
 use super::view_decoding::DecodingView;
 use super::view_drops::DropsView;
 use crate::control::{
-    BaselinePhase, BaselineStatus, CaptureState, HttpStatus, JudgeStatus, MeterStatus, ModelStatus,
-    MqttState, MqttStatus, SourceKind, Status, StoreStatus,
+    BaselinePhase, BaselineStatus, CaptureState, CheckRecord, HttpStatus, JudgeStatus, MeterStatus,
+    ModelStatus, MqttState, MqttStatus, SourceKind, Status, StoreStatus,
 };
 use crate::sys::Resources;
 use crate::time::{Span, Timestamp};
@@ -26,6 +26,8 @@ pub(super) struct Statistics {
     capture: Option<CaptureView>,
     traffic: Option<TrafficView>,
     drops: DropsView,
+    /// Whether the mirror is as it should be.
+    mirror: Option<Vec<CheckRecord>>,
     flows: Option<FlowCounts>,
     devices: Option<DeviceCounts>,
     baseline: Option<BaselineView>,
@@ -61,6 +63,7 @@ impl Statistics {
             capture: meter.map(CaptureView::new),
             traffic: meter.map(TrafficView::new),
             drops: DropsView::new(status),
+            mirror: meter.map(mirror),
             flows: meter.map(FlowCounts::new),
             devices: meter.map(DeviceCounts::new),
             baseline: judge.map(|j| BaselineView::new(&j.baseline)),
@@ -105,6 +108,7 @@ pub(super) struct CaptureAnswer {
     capture: Option<CaptureView>,
     traffic: Option<TrafficView>,
     drops: DropsView,
+    mirror: Option<Vec<CheckRecord>>,
 }
 
 impl CaptureAnswer {
@@ -114,8 +118,13 @@ impl CaptureAnswer {
             capture: meter.map(CaptureView::new),
             traffic: meter.map(TrafficView::new),
             drops: DropsView::new(status),
+            mirror: meter.map(mirror),
         }
     }
+}
+
+fn mirror(meter: &MeterStatus) -> Vec<CheckRecord> {
+    meter.mirror.iter().map(CheckRecord::from).collect()
 }
 
 #[derive(Debug, Serialize)]
@@ -186,12 +195,23 @@ pub(super) const fn state_word(state: &CaptureState) -> &'static str {
 #[derive(Debug, Serialize)]
 struct TrafficView {
     packets: u64,
+    copies: u64,
     bytes: u64,
     packets_per_second: Option<f64>,
     bits_per_second: Option<f64>,
     protocols: BTreeMap<&'static str, u64>,
+    operations: Vec<OperationView>,
     faults: Vec<FaultView>,
     decoding: DecodingView,
+    unread: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct OperationView {
+    protocol: &'static str,
+    effect: &'static str,
+    direction: &'static str,
+    packets: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -204,14 +224,19 @@ struct FaultView {
 impl TrafficView {
     fn new(meter: &MeterStatus) -> Self {
         let fault = |&(layer, reason, packets)| FaultView { layer, reason, packets };
+        let operation =
+            |&(protocol, effect, direction, packets)| OperationView { protocol, effect, direction, packets };
         Self {
             packets: meter.packets,
+            copies: meter.copies,
             bytes: meter.bytes,
             packets_per_second: meter.packets_per_second,
             bits_per_second: meter.bits_per_second,
             protocols: meter.protocols.iter().copied().collect(),
+            operations: meter.operations.iter().map(operation).collect(),
             faults: meter.faults.iter().map(fault).collect(),
             decoding: DecodingView::new(meter),
+            unread: meter.unread.iter().copied().collect(),
         }
     }
 }

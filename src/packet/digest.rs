@@ -328,11 +328,45 @@ pub enum Layer {
     Dns,
     /// DHCPv4.
     Dhcp,
+    /// TLS over TCP.
+    Tls,
+    /// QUIC, and the TLS in it.
+    Quic,
+    /// HTTP/1.
+    Http,
+    /// SSH.
+    Ssh,
+    /// MQTT.
+    Mqtt,
+    /// NTP.
+    Ntp,
+    /// SSDP.
+    Ssdp,
+    /// NetBIOS name service.
+    NetBios,
+    /// Modbus/TCP.
+    Modbus,
+    /// S7comm.
+    S7,
+    /// DNP3.
+    Dnp3,
+    /// EtherNet/IP and CIP.
+    EtherNetIp,
+    /// IEC 60870-5-104.
+    Iec104,
+    /// BACnet/IP.
+    Bacnet,
+    /// PROFINET DCP.
+    ProfinetDcp,
+    /// GOOSE.
+    Goose,
+    /// OPC UA binary.
+    OpcUa,
 }
 
 impl Layer {
     /// All layers, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 26] = [
         Self::Link,
         Self::Tunnel,
         Self::Arp,
@@ -342,6 +376,23 @@ impl Layer {
         Self::Icmp,
         Self::Dns,
         Self::Dhcp,
+        Self::Tls,
+        Self::Quic,
+        Self::Http,
+        Self::Ssh,
+        Self::Mqtt,
+        Self::Ntp,
+        Self::Ssdp,
+        Self::NetBios,
+        Self::Modbus,
+        Self::S7,
+        Self::Dnp3,
+        Self::EtherNetIp,
+        Self::Iec104,
+        Self::Bacnet,
+        Self::ProfinetDcp,
+        Self::Goose,
+        Self::OpcUa,
     ];
 
     /// The word for metrics and the page.
@@ -357,6 +408,23 @@ impl Layer {
             Self::Icmp => "icmp",
             Self::Dns => "dns",
             Self::Dhcp => "dhcp",
+            Self::Tls => "tls",
+            Self::Quic => "quic",
+            Self::Http => "http",
+            Self::Ssh => "ssh",
+            Self::Mqtt => "mqtt",
+            Self::Ntp => "ntp",
+            Self::Ssdp => "ssdp",
+            Self::NetBios => "netbios",
+            Self::Modbus => "modbus",
+            Self::S7 => "s7comm",
+            Self::Dnp3 => "dnp3",
+            Self::EtherNetIp => "ethernet_ip",
+            Self::Iec104 => "iec104",
+            Self::Bacnet => "bacnet",
+            Self::ProfinetDcp => "profinet_dcp",
+            Self::Goose => "goose",
+            Self::OpcUa => "opc_ua",
         }
     }
 }

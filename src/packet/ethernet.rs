@@ -10,10 +10,12 @@ use etherparse::{
 };
 
 use super::digest::{FaultReason, Layer, Mac};
+use super::dissect::Depth;
+use super::hint::Hint;
 use super::reader::Reader;
 use super::tunnel::UnknownType;
 use super::window::Window;
-use super::{arp, ip, mpls, ppp};
+use super::{arp, ip, mpls, plant, ppp};
 
 /// More tags than two are seen with provider bridges behind provider bridges; more than these are no honest frame.
 const MAX_TAGS: usize = 4;
@@ -93,7 +95,22 @@ pub(super) fn typed(ether_type: EtherType, window: Window<'_>, reader: &mut Read
         EtherType::IPV4 => ip::read(window, ip::v4, reader),
         EtherType::IPV6 => ip::read(window, ip::v6, reader),
         EtherType(length @ 1..=MAX_LENGTH) => llc(window.ending_at(length.into()), reader),
+        EtherType(plant::PROFINET_TYPE | plant::GOOSE_TYPE) => of_plant(ether_type, window, reader),
         _ => wrapped(ether_type, window, reader),
+    }
+}
+
+/// What says nothing of the plant but real-time data counts by its type.
+fn of_plant(ether_type: EtherType, window: Window<'_>, reader: &mut Reader<'_>) {
+    if reader.memory.depth != Depth::Full {
+        return;
+    }
+    match ether_type.0 {
+        plant::PROFINET_TYPE => plant::of_profinet(window, reader.digest),
+        _ => plant::of_goose(window, reader.digest),
+    }
+    if matches!((&reader.digest.hint, reader.digest.fault), (Hint::None, None)) {
+        reader.unknown(UnknownType::Ether(ether_type.0));
     }
 }
 

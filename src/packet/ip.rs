@@ -10,11 +10,12 @@ use etherparse::{
     Ipv6HeaderSlice, Ipv6RawExtHeaderSlice,
 };
 
+use super::application;
 use super::digest::{FaultReason, Ip, Layer, Network, Transport};
 use super::reader::{Content, Reader, Sign};
 use super::tunnel::{Encapsulation, UnknownType};
 use super::window::Window;
-use super::{gre, mpls, reassembly, transport};
+use super::{gre, mpls, overlay, reassembly, transport};
 
 /// RFC 8200 section 4.1 wants each extension header once and destination options twice: seven. More than these are
 /// not followed.
@@ -72,9 +73,9 @@ pub(super) struct Carried<'a> {
 
 /// What there is in an IP packet.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Found {
-    /// A transport, or a protocol that is not read.
-    Transport(Transport),
+pub(super) enum Found<'a> {
+    /// A transport, or a protocol that is not read; with the payload that may say more.
+    Transport(Transport, Option<Window<'a>>),
     /// Another packet, which is now the digest's.
     Inner,
 }
@@ -94,20 +95,23 @@ pub(super) fn read(
 ) {
     match header(window) {
         Ok(header) => {
-            if let Found::Transport(transport) = content(window, &header, reader) {
-                let Header { source, destination, hop_limit, .. } = header;
-                reader.digest.network = Network::Ip(Ip { source, destination, hop_limit, transport });
+            if let Found::Transport(transport, payload) = content(window, &header, reader) {
+                let ip = header.with(transport);
+                reader.digest.network = Network::Ip(ip);
+                if let Some(payload) = payload {
+                    application::read(payload, &ip, reader.memory, reader.digest);
+                }
             }
         }
         Err(reason) => reader.note(Layer::Ip, reason),
     }
 }
 
-fn content(window: Window<'_>, header: &Header, reader: &mut Reader<'_>) -> Found {
+fn content<'a>(window: Window<'a>, header: &Header, reader: &mut Reader<'_>) -> Found<'a> {
     let total = header.total.unwrap_or(window.length());
     if total < header.length {
         reader.note(Layer::Ip, FaultReason::BadLength);
-        return Found::Transport(Transport::Other(header.protocol));
+        return Found::Transport(Transport::Other(header.protocol), None);
     }
     if total > window.length() {
         reader.note(Layer::Ip, FaultReason::BadLength);
@@ -120,16 +124,24 @@ fn content(window: Window<'_>, header: &Header, reader: &mut Reader<'_>) -> Foun
         Ok(carried) => carry(carried, header, reader),
         Err(Stop { protocol, reason }) => {
             reader.note(Layer::Ip, reason);
-            Found::Transport(Transport::Other(protocol))
+            Found::Transport(Transport::Other(protocol), None)
         }
     }
 }
 
 /// Reads what an IP packet carries.
-pub(super) fn carry(carried: Carried<'_>, header: &Header, reader: &mut Reader<'_>) -> Found {
+pub(super) fn carry<'a>(carried: Carried<'a>, header: &Header, reader: &mut Reader<'_>) -> Found<'a> {
     let content = match IpNumber(carried.protocol) {
         IpNumber::TCP | IpNumber::UDP | IpNumber::ICMP | IpNumber::IPV6_ICMP => {
-            return transport::read(carried, header, reader);
+            let (transport, payload) = transport::read(carried, reader.digest);
+            return match (transport, payload) {
+                (Transport::Udp(udp), Some(payload))
+                    if overlay::read(udp, payload, header, reader) == Content::Read =>
+                {
+                    Found::Inner
+                }
+                _ => Found::Transport(transport, payload),
+            };
         }
         IpNumber::IPV4 => ip_in_ip(carried.window, v4, header, reader),
         IpNumber::IPV6 => ip_in_ip(carried.window, v6, header, reader),
@@ -144,7 +156,7 @@ pub(super) fn carry(carried: Carried<'_>, header: &Header, reader: &mut Reader<'
     };
     match content {
         Content::Read => Found::Inner,
-        Content::Unread => Found::Transport(Transport::Other(carried.protocol)),
+        Content::Unread => Found::Transport(Transport::Other(carried.protocol), None),
     }
 }
 
@@ -203,6 +215,12 @@ pub(super) fn v6(window: Window<'_>) -> Result<Header, FaultReason> {
 }
 
 impl Header {
+    /// The packet with this transport.
+    pub(super) const fn with(&self, transport: Transport) -> Ip {
+        let Self { source, destination, hop_limit, .. } = *self;
+        Ip { source, destination, hop_limit, transport }
+    }
+
     /// Finds the transport header in `packet`, which begins with this header.
     pub(super) fn carried(self, packet: Window<'_>) -> Result<Carried<'_>, Stop> {
         let start = Carried {

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 
+use super::application::Memory;
 use super::digest::{Digest, Fault, FaultReason, Layer, Mac, Network};
 use super::fragments::Fragments;
 use super::ip::Header;
@@ -18,6 +19,8 @@ pub(super) const MAX_NESTING: u8 = 8;
 #[derive(Debug)]
 pub(super) struct Reader<'d> {
     pub(super) digest: &'d mut Digest,
+    /// What is remembered between frames to read applications.
+    pub(super) memory: &'d mut Memory,
     /// Where fragments wait for the others; none for a reader that remembers nothing, and within a datagram that was
     /// put together.
     pub(super) fragments: Option<&'d mut Fragments>,
@@ -55,8 +58,12 @@ pub(super) enum Content {
 }
 
 impl<'d> Reader<'d> {
-    pub(super) const fn new(digest: &'d mut Digest, fragments: Option<&'d mut Fragments>) -> Self {
-        Self { digest, fragments, nesting: 0 }
+    pub(super) const fn new(
+        digest: &'d mut Digest,
+        memory: &'d mut Memory,
+        fragments: Option<&'d mut Fragments>,
+    ) -> Self {
+        Self { digest, memory, fragments, nesting: 0 }
     }
 
     pub(super) fn note(&mut self, layer: Layer, reason: FaultReason) {

@@ -3,28 +3,23 @@
 
 use etherparse::{Ipv4HeaderSlice, Ipv6FragmentHeader, Ipv6FragmentHeaderSlice};
 
+use super::application;
 use super::digest::{FaultReason, Icmp, Layer, Tcp, TcpFlags, Transport, Udp};
 use super::fragments::{First, Fragments, Head, Key, Piece, Standing};
 use super::ip::{self, Carried, Found, Header, Part, Stop};
-use super::reader::Reader;
+use super::reader::{Content, Reader};
 use super::transport;
 use super::window::Window;
 
 /// Reads the fragment `carried` of the packet with this header.
-pub(super) fn read(
-    packet: Window<'_>,
-    carried: Carried<'_>,
+pub(super) fn read<'a>(
+    packet: Window<'a>,
+    carried: Carried<'a>,
     header: &Header,
     reader: &mut Reader<'_>,
-) -> Found {
-    let own = match carried.part {
-        Part::First => match transport::read(carried, header, reader) {
-            Found::Transport(transport) => Some(transport),
-            Found::Inner => return Found::Inner,
-        },
-        _ => None,
-    };
-    let alone = Found::Transport(own.unwrap_or(Transport::Fragment(carried.protocol)));
+) -> Found<'a> {
+    let own = (carried.part == Part::First).then(|| transport::read(carried, reader.digest).0);
+    let alone = Found::Transport(own.unwrap_or(Transport::Fragment(carried.protocol)), None);
     let (Some(piece), Some(fragments)) =
         (piece(packet, &carried, header, own, reader), reader.fragments.take())
     else {
@@ -71,45 +66,46 @@ fn piece<'a>(
 }
 
 /// `None` where the fragment has to speak for itself.
-fn place(
+fn place<'a>(
     piece: &Piece<'_>,
     fragments: &mut Fragments,
     header: &Header,
     reader: &mut Reader<'_>,
-) -> Option<Found> {
+) -> Option<Found<'a>> {
     match fragments.handle(piece) {
         Standing::Malformed => {
             reader.note(Layer::Ip, FaultReason::BadLength);
             None
         }
-        Standing::Kept(first) => first.map(|first| Found::Transport(share(first, piece))),
+        Standing::Kept(first) => first.map(|first| Found::Transport(share(first, piece), None)),
         Standing::Ready(place) => {
-            let found = fragments.head(place).map(|head| whole(&head, piece, header, reader));
+            let found = fragments.head(place).and_then(|head| match whole(&head, header, reader) {
+                Content::Read => Some(Found::Inner),
+                Content::Unread => Some(Found::Transport(share(head.first?, piece), None)),
+            });
             fragments.forget_whole(place);
             found
         }
     }
 }
 
-/// Reads the start of a datagram. Its transport's payload is counted fragment by fragment, here that of this one.
-fn whole(head: &Head<'_>, piece: &Piece<'_>, header: &Header, reader: &mut Reader<'_>) -> Found {
+/// Reads the start of a datagram: the packet in it becomes the digest's, what its payload says does.
+fn whole(head: &Head<'_>, header: &Header, reader: &mut Reader<'_>) -> Content {
     let carried = Carried {
         protocol: head.protocol,
         part: if head.total.is_some() { Part::Whole } else { Part::Head },
         window: Window::of_head(head.bytes, head.total),
         fragment: None,
     };
-    let found = match header.behind(carried) {
-        Ok(carried) => ip::carry(carried, header, reader),
-        Err(Stop { protocol, reason }) => {
-            reader.note(Layer::Ip, reason);
-            Found::Transport(Transport::Other(protocol))
+    match header.behind(carried).map(|carried| ip::carry(carried, header, reader)) {
+        Ok(Found::Inner) => return Content::Read,
+        Ok(Found::Transport(transport, Some(payload))) => {
+            application::read(payload, &header.with(transport), reader.memory, reader.digest);
         }
-    };
-    match (found, head.first) {
-        (Found::Transport(_), Some(first)) => Found::Transport(share(first, piece)),
-        (found, _) => found,
+        Ok(Found::Transport(_, None)) => {}
+        Err(Stop { reason, .. }) => reader.note(Layer::Ip, reason),
     }
+    Content::Unread
 }
 
 /// The transport of a datagram's fragment, as if the sender had cut the payload and not the datagram.

@@ -406,12 +406,9 @@ fn nesting_has_a_limit() {
         let deep = fault(Layer::Tunnel, FaultReason::TooDeep);
         assert_eq!(digest.fault, if depth > 8 { deep } else { None }, "{depth}");
     }
-    for step in [
-        &[0x88, 0xe7, 0, 0, 0, 9][..],
-        &[0x89, 3, 0, 0],
-        &[0x65, 0x58],
-        &[0x22, 0xf3, 0, 1, 0, 1, 0, 2],
-    ] {
+    for step in
+        [&[0x88, 0xe7, 0, 0, 0, 9][..], &[0x89, 3, 0, 0], &[0x65, 0x58], &[0x22, 0xf3, 0, 1, 0, 1, 0, 2]]
+    {
         let bomb = [&[0; 12], step].concat().repeat(4_000);
         let digest = dissect(&whole(Link::Ethernet, &bomb));
         assert_eq!(digest.fault, fault(Layer::Tunnel, FaultReason::TooDeep), "{step:x?}");

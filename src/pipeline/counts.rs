@@ -2,7 +2,10 @@
 
 use arrayvec::ArrayVec;
 
-use crate::packet::{Application, Digest, FaultReason, Hint, Layer, Network, Transport, UnknownType};
+use crate::packet::{
+    Application, Digest, Direction, Effect, FaultReason, Hint, Layer, Network, Operation, PlantProtocol,
+    Transport, UnknownType,
+};
 use crate::time::{Span, Timestamp};
 
 const PROTOCOLS: [&str; 9] = ["arp", "ipv4", "ipv6", "other", "tcp", "udp", "icmp", "fragment", "other_ip"];
@@ -14,6 +17,7 @@ pub struct Counts {
     bytes: u64,
     protocols: [u64; PROTOCOLS.len()],
     applications: [u64; Application::ALL.len()],
+    operations: [[[u64; Direction::ALL.len()]; Effect::ALL.len()]; PlantProtocol::ALL.len()],
     faults: [[u64; FaultReason::ALL.len()]; Layer::ALL.len()],
     coverage: Coverage,
     unknown: ArrayVec<(UnknownType, u64), UNKNOWN_TYPES>,
@@ -76,6 +80,9 @@ impl Counts {
         if let Some(kind) = digest.unknown {
             self.handle_unknown(kind);
         }
+        if let Hint::Operation(operation) = &digest.hint {
+            self.count_operation(operation);
+        }
         if let Some(fault) = digest.fault
             && let Some(n) =
                 self.faults.get_mut(fault.layer as usize).and_then(|f| f.get_mut(fault.reason as usize))
@@ -112,6 +119,15 @@ impl Counts {
         self.unknown_other
     }
 
+    fn count_operation(&mut self, operation: &Operation) {
+        let Operation { protocol, effect, direction, .. } = operation;
+        let effects = self.operations.get_mut(*protocol as usize);
+        let directions = effects.and_then(|effects| effects.get_mut(*effect as usize));
+        if let Some(n) = directions.and_then(|directions| directions.get_mut(*direction as usize)) {
+            *n += 1;
+        }
+    }
+
     /// Packets.
     #[must_use]
     pub const fn packets(&self) -> u64 {
@@ -132,6 +148,18 @@ impl Counts {
             .into_iter()
             .zip(self.protocols)
             .chain(applications.filter(|(a, _)| *a != Application::Unknown).map(|(a, n)| (a.word(), n)))
+    }
+
+    /// Packets by the operation of a plant that they tell, those that occurred.
+    pub fn operations(&self) -> impl Iterator<Item = (PlantProtocol, Effect, Direction, u64)> + '_ {
+        PlantProtocol::ALL
+            .into_iter()
+            .zip(&self.operations)
+            .flat_map(|(protocol, effects)| Effect::ALL.into_iter().zip(effects).map(move |e| (protocol, e)))
+            .flat_map(|(protocol, (effect, row))| {
+                Direction::ALL.into_iter().zip(row).map(move |(d, &n)| (protocol, effect, d, n))
+            })
+            .filter(|&(.., n)| n > 0)
     }
 
     /// Faults by layer and reason, those that occurred.
@@ -198,4 +226,71 @@ impl Rates {
 #[expect(clippy::cast_precision_loss, reason = "a count of ten seconds is far below 2^53")]
 fn per_second(count: u64) -> f64 {
     count as f64 / Rates::STRETCH.as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::{Frame, Link, dissect};
+
+    /// The unit enums count themselves by their place in `ALL`.
+    #[test]
+    fn operations_are_counted_by_protocol_effect_and_direction() {
+        let mut counts = Counts::default();
+        let frame = Frame { time: Timestamp::EPOCH, link: Link::Ethernet, wire_len: 60, bytes: &[0; 60] };
+        let mut digest = dissect(&frame);
+        counts.handle(&digest);
+        assert_eq!(counts.operations().count(), 0);
+        for protocol in PlantProtocol::ALL {
+            for effect in Effect::ALL {
+                for direction in Direction::ALL {
+                    digest.hint = Hint::Operation(Operation::new(protocol, direction, effect, 1));
+                    counts.handle(&digest);
+                }
+            }
+        }
+        digest.hint =
+            Hint::Operation(Operation::new(PlantProtocol::S7, Direction::Request, Effect::Program, 0x1d));
+        counts.handle(&digest);
+        let all: Vec<_> = counts.operations().collect();
+        assert_eq!(all.len(), 9 * 11 * 3);
+        for (protocol, effect, direction, packets) in all {
+            let twice =
+                (protocol, effect, direction) == (PlantProtocol::S7, Effect::Program, Direction::Request);
+            assert_eq!(packets, if twice { 2 } else { 1 });
+        }
+    }
+
+    #[test]
+    fn invented_types_fill_no_memory_and_are_counted_together() {
+        let mut counts = Counts::default();
+        for number in 0x9200..0x9300_u16 {
+            let [high, low] = number.to_be_bytes();
+            let bytes = [&[2; 12][..], &[high, low], &[0; 46]].concat();
+            let frame = Frame { time: Timestamp::EPOCH, link: Link::Ethernet, wire_len: 60, bytes: &bytes };
+            counts.handle(&dissect(&frame));
+        }
+        assert_eq!(counts.unknown().len(), 64);
+        assert_eq!(counts.unknown().first(), Some(&(UnknownType::Ether(0x9200), 1)));
+        assert_eq!(counts.unknown_other(), 256 - 64);
+        assert_eq!(counts.coverage(), Coverage { full: 0, partial: 0, none: 256 });
+    }
+
+    #[test]
+    fn packets_are_decoded_fully_partly_or_not() {
+        let mut counts = Counts::default();
+        let mut packet = [0; 34];
+        packet[12..18].copy_from_slice(&[8, 0, 0x45, 0, 0, 20]);
+        for protocol in [59, 89, 6] {
+            packet[23] = protocol;
+            counts.handle(&dissect(&Frame {
+                time: Timestamp::EPOCH,
+                link: Link::Ethernet,
+                wire_len: 34,
+                bytes: &packet,
+            }));
+        }
+        assert_eq!(counts.coverage(), Coverage { full: 1, partial: 2, none: 0 });
+        assert_eq!(counts.unknown(), [(UnknownType::Ip(89), 1)]);
+    }
 }

@@ -3,11 +3,11 @@
 
 use std::collections::VecDeque;
 
-use super::{Counts, Observation, Rates, Sighting, WindowSeen};
+use super::{Counts, Mirror, Observation, Rates, Sight, Sighting, WindowSeen};
 use crate::behaviour::{self, Behaviours, Identity, Party};
 use crate::feature::{self, External, Windows};
 use crate::flow::{self, Device, DeviceEvent, Devices, FlowTable, Parties, Tunnels};
-use crate::packet::{Digest, Dissector, FragmentCounts, Frame, Network};
+use crate::packet::{Digest, Dissector, FragmentCounts, Frame, Network, Unread};
 use crate::time::{Span, Timestamp};
 
 /// Settings of the meter's parts.
@@ -39,6 +39,7 @@ impl Default for MeterConfig {
 #[derive(Debug)]
 pub struct Meter {
     dissector: Dissector,
+    mirror: Mirror,
     devices: Devices,
     flows: FlowTable,
     tunnels: Tunnels,
@@ -68,6 +69,7 @@ impl Meter {
     pub fn new(config: &MeterConfig) -> Self {
         Self {
             dissector: Dissector::new(config.flow.hash_seed),
+            mirror: Mirror::new(config.flow.hash_seed),
             devices: Devices::new(&config.flow),
             flows: FlowTable::new(&config.flow),
             tunnels: Tunnels::new(&config.flow),
@@ -85,21 +87,30 @@ impl Meter {
         }
     }
 
-    /// Takes one frame in.
+    /// Takes one frame in. One that the mirror made of another, by what is known of it, is counted and not metered again.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
         self.blind = false;
         let mut digest = self.dissector.dissect(frame);
         digest.time = self.advance(digest.time);
-        self.counts.handle(&digest);
-        let parties = self.devices.handle(&digest);
-        self.tunnels.handle(&digest);
+        match self.mirror.handle(frame, &digest) {
+            Sight::First => self.meter(&digest),
+            // It is on another link there: the router sent it, which tells what the router is.
+            Sight::Forwarded => drop(self.devices.handle(&digest)),
+            Sight::Copy => {}
+        }
+        self.drain(digest.time);
+    }
+
+    fn meter(&mut self, digest: &Digest) {
+        self.counts.handle(digest);
+        self.tunnels.handle(digest);
+        let parties = self.devices.handle(digest);
         // The stations that carry a packet are not the ends of the flow within.
         let ends = if digest.is_carried() { Parties::default() } else { parties };
-        self.flows.handle(&digest, ends.source, ends.destination);
-        let external = self.external(&digest);
-        self.windows.handle_packet(&digest, parties.source, parties.destination, external);
-        self.behaviours.handle_packet(&digest, ends.source, ends.destination);
-        self.drain(digest.time);
+        self.flows.handle(digest, ends.source, ends.destination);
+        let external = self.external(digest);
+        self.windows.handle_packet(digest, parties.source, parties.destination, external);
+        self.behaviours.handle_packet(digest, ends.source, ends.destination);
     }
 
     /// Nothing came; the time is now. [`Timestamp::EPOCH`] says that nobody knows the time yet.
@@ -149,6 +160,17 @@ impl Meter {
         &mut self.devices
     }
 
+    /// The mirror that the frames come from.
+    #[must_use]
+    pub const fn mirror(&self) -> &Mirror {
+        &self.mirror
+    }
+
+    /// The mirror, to say what its frames do not.
+    pub const fn mirror_mut(&mut self) -> &mut Mirror {
+        &mut self.mirror
+    }
+
     /// The flow table.
     #[must_use]
     pub const fn flows(&self) -> &FlowTable {
@@ -171,6 +193,12 @@ impl Meter {
     #[must_use]
     pub const fn events_dropped(&self) -> u64 {
         self.flows.events_lost() + self.windows.dropped() + self.behaviours.dropped() + self.windows_lost
+    }
+
+    /// Application messages that were left unread.
+    #[must_use]
+    pub fn unread(&self) -> Unread {
+        self.dissector.unread()
     }
 
     /// Totals.
@@ -232,6 +260,7 @@ impl Meter {
         self.windows.handle_time(now);
         self.behaviours.handle_time(now);
         self.rates.handle_time(now, &self.counts);
+        self.mirror.handle_time(now, self.flows.tcp());
         while let Some(window) = self.windows.poll_window() {
             if let Some(device) = self.devices.get(window.device) {
                 if !device.proven {
@@ -255,6 +284,7 @@ impl Meter {
     /// Everything that is timed begins anew: a difference over a jump means nothing.
     fn step(&mut self, old: Timestamp, new: Timestamp) {
         self.steps += 1;
+        self.mirror.handle_jump(old, new);
         self.flows.flush(old);
         while self.flows.poll_event().is_some() {}
         self.windows.restart();

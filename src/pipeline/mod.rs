@@ -6,11 +6,13 @@
 mod counts;
 mod judge;
 mod meter;
+pub mod mirror;
 mod observation;
 mod performance;
 
 pub use counts::{Counts, Coverage, Rate, Rates};
 pub use judge::{Judge, JudgeConfig, NoModel, Verdicts};
 pub use meter::{Meter, MeterConfig};
+pub use mirror::{Mirror, Sight};
 pub use observation::{Observation, Sighting, WindowSeen};
 pub use performance::Performance;

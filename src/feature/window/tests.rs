@@ -9,7 +9,8 @@ use crate::bounded::Text;
 use crate::feature::{Config, DeviceWindow, SCHEMA, Slot};
 use crate::flow::{DeviceId, EndReason, Endpoint, FlowEvent, FlowRecord, FlowState, News, Traffic};
 use crate::packet::{
-    Arp, ArpOperation, Digest, Dns, Hint, Icmp, IcmpKind, Ip, Mac, Network, Tcp, TcpFlags, Transport, Udp,
+    Arp, ArpOperation, Digest, Dns, DnsTypes, Hint, Icmp, IcmpKind, Ip, Mac, Network, Tcp, TcpFlags,
+    Transport, Udp,
 };
 use crate::time::{Span, Timestamp};
 
@@ -72,6 +73,7 @@ fn dns(mut digest: Digest, response: bool, rcode: u8, name: &str) -> Digest {
         answers: 0,
         name: Text::from_wire(name.as_bytes()),
         query_type: 1,
+        answer_types: DnsTypes::default(),
         address: None,
     });
     digest
@@ -98,6 +100,7 @@ fn flow(
             to_client: Traffic::default(),
             state: FlowState::Attempt,
             midstream: false,
+            application: crate::packet::Application::Unknown,
         },
     }
 }

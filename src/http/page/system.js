@@ -32,6 +32,7 @@ export function showSystem(s) {
     ["Times lost", whole.format(c.losses), c.losses ? "warn" : ""], ["Clock jumps", whole.format(c.clock_steps), c.clock_steps ? "warn" : ""],
     ["Broken records", whole.format(c.broken_records), c.broken_records ? "warn" : ""], ["Capture clock", clock.format(new Date(c.time))],
   ] : [], "not reported yet");
+  showMirror(s.mirror, s.traffic && s.traffic.copies);
   const lost = [
     ["Frames, by the kernel", "kernel"], ["Frames, by the interface", "interface"], ["Observations", "observations"], ["Flows evicted", "flows_evicted"],
     ["Devices evicted", "devices_evicted"], ["Alerts not delivered", "outbox"], ["Alerts not stored", "alerts_lost"],
@@ -42,6 +43,8 @@ export function showSystem(s) {
   facts("drop-facts", lost.map(([name, key]) => [name, s.drops[key] === null ? "unknown" : whole.format(s.drops[key]), s.drops[key] ? "warn" : ""]));
   const kinds = s.traffic ? Object.entries(s.traffic.protocols).sort((a, b) => b[1] - a[1]) : [];
   facts("protocol-facts", kinds.map(([name, n]) => [words(name), whole.format(n)]), "no packet yet");
+  const operations = s.traffic ? s.traffic.operations : [];
+  facts("operation-facts", operations.map((o) => [`${words(o.protocol)}: ${words(o.effect)}, ${words(o.direction)}`, whole.format(o.packets)]), s.traffic ? "none" : "not reported yet");
   const faults = s.traffic ? s.traffic.faults : [];
   facts("fault-facts", faults.map((f) => [`${words(f.layer)}: ${words(f.reason)}`, whole.format(f.packets)]), s.traffic ? "none" : "not reported yet");
   const { store, mqtt } = s;
@@ -64,6 +67,18 @@ export function showSystem(s) {
     http && ["Restarts", whole.format(http.restarts), http.restarts ? "warn" : ""], http && ["Live streams", `${whole.format(http.streams)}, ${whole.format(http.streams_dropped)} dropped`], ["Clock", clock.format(new Date(tap.time))],
   ]);
   setText($("foot"), `tapguard ${tap.version}, up ${span(tap.uptime_seconds)}`);
+}
+
+const tones = { fine: "good", found: "bad", unknown: "" };
+const verdicts = { fine: "fine", found: "problem", unknown: "not known yet" };
+function showMirror(checks, copies) {
+  facts("mirror-facts", (checks || []).map((c) => [c.title, verdicts[c.verdict] || c.verdict, tones[c.verdict]]).concat(copies ? [["Copies left out", whole.format(copies)]] : []), "not reported yet");
+  const shown = (checks || []).filter((c) => c.verdict === "found");
+  const lines = shown.map((c) => `${c.title}: ${c.text}. ${c.remedy}`);
+  const box = $("mirror-remedies");
+  if (box.dataset.shown === lines.join("\n")) return;
+  box.dataset.shown = lines.join("\n");
+  box.replaceChildren(...lines.map((line) => make("p", "warn", line)));
 }
 
 /* The model and what it did */

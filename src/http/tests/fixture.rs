@@ -22,7 +22,8 @@ use crate::flow::{DeviceKey, TunnelRecord, TunnelTotal};
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
 use crate::packet::{Encapsulation, FragmentCounts, Mac};
-use crate::pipeline::{Coverage, Performance};
+use crate::pipeline::mirror::{Report, Trouble, Verdict};
+use crate::pipeline::{Coverage, Mirror, Performance};
 use crate::time::{Span, Timestamp};
 
 /// 2026-03-05T08:00:00Z.
@@ -583,6 +584,13 @@ fn device(last: u8, name: Option<&str>, seconds_ago: u64, known: Option<bool>) -
     }
 }
 
+fn mirror() -> Vec<Report> {
+    let mut reports = Mirror::new(1).reports();
+    reports[0].verdict = Verdict::Found(Trouble::OneDirection);
+    reports[2].verdict = Verdict::Fine;
+    reports
+}
+
 pub(crate) fn meter() -> MeterStatus {
     let flow = |n: u16| FlowSummary {
         protocol: if n.is_multiple_of(3) { "udp" } else { "tcp" }.to_owned(),
@@ -624,6 +632,7 @@ pub(crate) fn meter() -> MeterStatus {
             ("tcp", 990_123),
             ("dns", 22_010),
         ],
+        operations: vec![("modbus", "read", "request", 512), ("s7comm", "program", "request", 3)],
         faults: vec![("ipv4", "truncated", 17), ("tcp", "bad_offset", 2)],
         coverage: Coverage { full: 1_203_000, partial: 1_000, none: 311 },
         unknown: vec![("ether_type", 0x88cc, 300), ("ip", 2, 981)],
@@ -645,6 +654,9 @@ pub(crate) fn meter() -> MeterStatus {
         }],
         tunnel_totals: vec![(Encapsulation::Erspan, TunnelTotal { packets: 70_000, bytes: 9_100_000 })],
         tunnels_evicted: 0,
+        unread: vec![("tls_hellos", 3), ("quic_hellos", 1), ("quic_packets", 0), ("fingerprints", 0)],
+        mirror: mirror(),
+        copies: 17,
         flows_active: 412,
         flows_capacity: 65_536,
         flows_total: 88_120,
