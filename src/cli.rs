@@ -76,9 +76,9 @@ pub(crate) struct Run {
     pub(crate) settings: Settings,
     #[command(flatten)]
     pub(crate) serving: Serving,
-    /// Interface to listen on; auto chooses one.
+    /// Interface to listen on; auto chooses one. May be repeated.
     #[arg(long, value_name = "NAME")]
-    pub(crate) interface: Option<String>,
+    pub(crate) interface: Vec<String>,
     /// Play the generated network where there is no permission to capture or no traffic.
     #[arg(long)]
     pub(crate) or_demo: bool,

@@ -25,7 +25,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => {
             let mut flags = args.settings.set.clone();
-            flags.extend(args.interface.map(|name| ("network.interface".to_owned(), name)));
+            if !args.interface.is_empty() {
+                flags.push(("network.interface".to_owned(), args.interface.join(",")));
+            }
             let speed = args.serving.speed;
             let origin = if args.or_demo { Origin::TapOrDemo { speed } } else { Origin::Tap };
             serve(&args.settings, &args.serving, flags, origin)
@@ -130,7 +132,9 @@ fn check_config(args: &cli::CheckConfig) -> Result<(), AppError> {
         return Ok(());
     }
     let config = load(&args.settings, args.settings.set.clone())?;
-    capture::check_filter(&config.capture.filter)?;
+    for source in &config.capture {
+        capture::check_filter(source.filter())?;
+    }
     writeln!(out, "the configuration is good").map_err(AppError::Output)
 }
 

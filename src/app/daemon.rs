@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
@@ -13,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::AppError;
-use super::capture::{CaptureLoop, Input};
+use super::capture::Input;
 use super::desk::{Desk, Request};
 use super::judging::JudgeLoop;
 use super::opening::Opening;
@@ -21,8 +20,8 @@ use super::reload::{Changes, Reload};
 use super::settings::Settings;
 use super::start::{self, Options};
 use super::supervision::Supervision;
+use super::taps::{Ended, Seat, Taps};
 use super::trial::Trial;
-use crate::capture::{CaptureError, Recent};
 use crate::config::{Config, Origin};
 use crate::control::{
     Board, CommandQueue, CommandRefused, DeviceSummary, SettingsAnswer, SettingsChange, SettingsDesk,
@@ -30,6 +29,7 @@ use crate::control::{
 };
 use crate::http::{self, About, Parts, Server};
 use crate::mqtt;
+use crate::pipeline::{Confluence, MeterConfig};
 use crate::store::Store;
 use crate::sys::clock::{self, Stopwatch};
 use crate::sys::one_line;
@@ -37,8 +37,8 @@ use crate::time::Span;
 
 /// Everything that runs, in the order in which it stops.
 struct Daemon {
-    stop_capture: Arc<AtomicBool>,
-    capture_ended: oneshot::Receiver<Result<(), CaptureError>>,
+    taps: Arc<Taps>,
+    capture_ended: mpsc::Receiver<Ended>,
     judge_ended: oneshot::Receiver<()>,
     stop_mqtt: watch::Sender<bool>,
     mqtt: Option<JoinHandle<()>>,
@@ -78,7 +78,7 @@ pub fn run(
     reload: Reload,
     console: &mut dyn Write,
 ) -> Result<(), AppError> {
-    let Opening { input, config: full, settings, store, replaced, passing } =
+    let Opening { inputs, config: full, settings, store, replaced, passing } =
         Opening::open(config, options, reload)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -86,7 +86,7 @@ pub fn run(
         .map_err(|source| AppError::Start { what: "the runtime", source })?;
     // Before anyone is told that it runs: a stop that comes at once is orderly too.
     let result = Signals::new(&runtime).and_then(|signals| {
-        let parts = Opened { config: full, plain: config, input, store, replaced, settings: &settings };
+        let parts = Opened { config: full, plain: config, inputs, store, replaced, settings: &settings };
         let daemon = start(parts, options, &runtime, console)?;
         let supervision = Supervision::new(options.manager.clone());
         runtime.block_on(daemon.wait_and_stop(signals, settings, supervision))
@@ -106,10 +106,20 @@ struct Opened<'a> {
     config: Config,
     /// Without what was set remotely.
     plain: &'a Config,
-    input: Input,
+    inputs: Vec<Input>,
     store: Store,
     replaced: bool,
     settings: &'a Settings,
+}
+
+/// What the meter of a source that tells the time many times a second is made with.
+fn suit(meter: &mut MeterConfig, inputs: &[Input]) -> Result<(), AppError> {
+    meter.longest_step = LONGEST_STEP;
+    // Whoever sends to a tap must not know which keys collide. No result depends on it.
+    if inputs.iter().any(|input| !matches!(input, Input::Demo { .. })) {
+        meter.flow.hash_seed = getrandom::u64().map_err(|_| AppError::NoChance("the key of the tables"))?;
+    }
+    Ok(())
 }
 
 fn start(
@@ -118,12 +128,10 @@ fn start(
     runtime: &Runtime,
     console: &mut dyn Write,
 ) -> Result<Daemon, AppError> {
-    let Opened { mut config, plain, input, store, replaced, settings } = opened;
+    let Opened { mut config, plain, inputs, store, replaced, settings } = opened;
     let board = Arc::new(Board::default());
     let (commands, asked) = CommandQueue::new();
-    // A live source tells the time many times a second.
-    config.meter.longest_step = LONGEST_STEP;
-    let meter = start::meter(&config.meter, &store)?;
+    suit(&mut config.meter, &inputs)?;
     let judge = start::judge(config.judge.clone(), &store)?;
     let token = start::admin_token(&store, options.new_token)?;
     let (desk, requests) = Desk::open(settings.shown(), store.clone());
@@ -137,38 +145,32 @@ fn start(
         about: about(&config),
     };
     let http = listen(&config, plain, parts)?;
-    start::announce(&store, token.fresh.as_ref(), &shown(http.address()), &announcement(&input), console)?;
+    start::announce(&store, token.fresh.as_ref(), &shown(http.address()), &announcement(&inputs), console)?;
 
     let (sender, observations) = sync_channel(OBSERVATIONS);
-    let stop_capture = Arc::new(AtomicBool::new(false));
-    let capture = CaptureLoop {
-        input,
-        meter,
-        recent: Recent::new(),
-        config: config.meter,
-        commands: asked.capture,
-        board: Arc::clone(&board),
-        observations: sender,
-        stop: Arc::clone(&stop_capture),
-    };
+    let (ended, capture_ended) = mpsc::channel(Taps::ENDS);
+    let sources = start::meters(&config.meter, inputs, &store)?;
+    let seat = Seat { meter: config.meter, observations: sender, ended };
+    let taps = Arc::new(Taps::new(&board, &commands, seat));
     let judging = JudgeLoop {
         judge,
         observations,
-        commands: asked.judge,
+        confluence: Confluence::new(),
+        commands: asked,
         store: store.clone(),
         board: Arc::clone(&board),
         training: None,
         replaced,
     };
     let judge_ended = spawn("judge", move || judging.run())?;
-    let capture_ended = spawn("capture", move || capture.run())?;
+    taps.start(sources)?;
     let (stop_mqtt, stop) = watch::channel(false);
     let mqtt = config.mqtt.map(|settings| {
         let parts = mqtt_parts(&store, &board, &commands, &desk, stop);
         runtime.spawn(mqtt::run(settings, parts))
     });
     Ok(Daemon {
-        stop_capture,
+        taps,
         capture_ended,
         judge_ended,
         stop_mqtt,
@@ -201,11 +203,13 @@ fn about(config: &Config) -> About {
     About { tap, version: env!("CARGO_PKG_VERSION"), started: clock::now() }
 }
 
-fn announcement(input: &Input) -> String {
-    match input {
+fn announcement(inputs: &[Input]) -> String {
+    let one = |input: &Input| match input {
         Input::Tap(_) => format!("interface {} ({})", input.name(), input.why()),
+        Input::Mirror(_) => format!("mirrored frames sent to {}", input.name()),
         Input::Demo { .. } => format!("generated network, not yours ({})", input.why()),
-    }
+    };
+    inputs.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// What a browser on this machine is given.
@@ -332,10 +336,11 @@ impl Daemon {
                         None => return Ok(()),
                     }
                 }
-                ended = &mut self.capture_ended => return match ended {
-                    Ok(Err(error)) => Err(error.into()),
-                    Ok(Ok(())) | Err(_) => Err(AppError::Died { what: "the capture thread" }),
-                },
+                Some(ended) = self.capture_ended.recv() => {
+                    if let Some(error) = self.taps.handle_end(ended) {
+                        return Err(error);
+                    }
+                }
                 _ = &mut self.judge_ended => return Err(AppError::Died { what: "the judging thread" }),
                 Some(request) = self.requests.recv() => {
                     let change = self.change(&request.change, settings);
@@ -457,7 +462,10 @@ impl Daemon {
             self.restart_mqtt(settings).await;
         }
         match changes.capture {
-            Some(config) => self.ask(move |commands| commands.reopen_capture(config)).await,
+            Some(sources) => {
+                let taps = Arc::clone(&self.taps);
+                self.ask(move |_| taps.reopen(&sources)).await
+            }
             None => Ok(()),
         }
     }
@@ -510,14 +518,13 @@ impl Daemon {
     /// Capture first, so that nothing new comes; then what waits is judged and stored; then it is told. Each stage has
     /// its own deadline, and the store is always closed.
     async fn stop(mut self) -> Result<(), AppError> {
-        self.stop_capture.store(true, Ordering::Relaxed);
+        self.taps.stop();
         let mut late = Vec::new();
-        // Either may have ended already, which was told.
-        if !self.capture_ended.is_terminated()
-            && timeout(deadline::CAPTURE.to_std(), &mut self.capture_ended).await.is_err()
-        {
+        let all_ended = async { while self.capture_ended.recv().await.is_some() {} };
+        if timeout(deadline::CAPTURE.to_std(), all_ended).await.is_err() {
             late.push("capture");
         }
+        // It may have ended already, which was told.
         if !self.judge_ended.is_terminated()
             && timeout(deadline::JUDGE.to_std(), &mut self.judge_ended).await.is_err()
         {

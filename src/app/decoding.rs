@@ -4,12 +4,12 @@ use std::fmt;
 
 use crate::flow::TunnelTotal;
 use crate::packet::{Encapsulation, FaultReason, FragmentCounts, Layer, UnknownType};
-use crate::pipeline::{Coverage, Meter};
+use crate::pipeline::{Extents, Meter};
 
 /// How far packets were decoded, and where reading ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoding {
-    coverage: Coverage,
+    extents: Extents,
     unknown: Vec<(UnknownType, u64)>,
     unknown_other: u64,
     faults: Vec<(Layer, FaultReason, u64)>,
@@ -20,7 +20,7 @@ pub struct Decoding {
 impl Decoding {
     pub(super) fn of(meter: &Meter) -> Self {
         Self {
-            coverage: meter.counts().coverage(),
+            extents: meter.counts().extents(),
             unknown: meter.counts().unknown(),
             unknown_other: meter.counts().unknown_other(),
             faults: meter.counts().faults().collect(),
@@ -33,7 +33,7 @@ impl Decoding {
 /// A line for each number: name, tab, packets.
 impl fmt::Display for Decoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Coverage { full, partial, none } = self.coverage;
+        let Extents { full, partial, none } = self.extents;
         writeln!(f, "decoded fully\t{full}\ndecoded partly\t{partial}\nnot decoded\t{none}")?;
         for (kind, packets) in &self.unknown {
             writeln!(f, "unknown {} {:#x}\t{packets}", kind.word(), kind.number())?;

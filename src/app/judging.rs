@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
+use super::capture::Heard;
 use super::status;
 use crate::behaviour::{Evidence, Kind, Party, Reason};
 use crate::control::wire::AlertRecord;
 use crate::control::{Board, Command, CommandRefused};
-use crate::pipeline::{Judge, Observation, Verdicts};
+use crate::pipeline::{Confluence, Judge, Observation, Verdicts};
 use crate::store::{SnapshotName, Store, StoreError};
 use crate::sys::clock::{self, Stopwatch};
 use crate::time::{Span, Timestamp};
@@ -15,7 +16,9 @@ use crate::time::{Span, Timestamp};
 /// The thread's state.
 pub(super) struct JudgeLoop {
     pub(super) judge: Judge,
-    pub(super) observations: Receiver<Observation>,
+    pub(super) observations: Receiver<Heard>,
+    /// One row of what all sources saw.
+    pub(super) confluence: Confluence,
     pub(super) commands: Receiver<Command>,
     pub(super) store: Store,
     pub(super) board: Arc<Board>,
@@ -31,13 +34,13 @@ impl JudgeLoop {
     /// What a slow storage medium is waited for.
     pub(super) const DISK: Span = Span::from_secs(10);
 
-    /// Runs until the capture thread is gone, then keeps what was learned.
+    /// Runs until all capture threads are gone, then keeps what was learned.
     pub(super) fn run(mut self) {
         let mut published = Stopwatch::start();
         self.publish();
         loop {
             match self.observations.recv_timeout(Self::PATIENCE.to_std()) {
-                Ok(observation) => self.handle(observation),
+                Ok(heard) => self.hear(heard),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -52,6 +55,16 @@ impl JudgeLoop {
         self.judge.finish();
         self.drain();
         self.publish();
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard.seen {
+            Some(observation) => self.confluence.handle(heard.from, observation),
+            None => self.confluence.handle_end(heard.from),
+        }
+        while let Some(observation) = self.confluence.poll() {
+            self.handle(observation);
+        }
     }
 
     fn handle(&mut self, observation: Observation) {

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
     use crate::behaviour::{Evidence, Kind, Party};
     use crate::control::Board;
-    use crate::pipeline::{Judge, JudgeConfig, Observation};
+    use crate::pipeline::{Confluence, Judge, JudgeConfig, Observation};
     use crate::store::{Config, Store};
     use crate::time::{Span, Timestamp};
 
@@ -121,6 +121,7 @@ mod tests {
         JudgeLoop {
             judge: Judge::new(JudgeConfig::default()),
             observations: sync_channel(1).1,
+            confluence: Confluence::new(),
             commands: sync_channel(1).1,
             store: Store::open(&config).unwrap().store,
             board: Arc::new(Board::default()),

@@ -21,6 +21,7 @@ mod settings;
 mod start;
 mod status;
 mod supervision;
+mod taps;
 mod trial;
 
 pub use daemon::run;

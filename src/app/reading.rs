@@ -23,7 +23,7 @@ pub(super) fn take(
     let clock = match kind {
         SourceKind::File => Clock::Recorded,
         SourceKind::Demo => Clock::Generated,
-        SourceKind::Interface => match clock::is_synchronised() {
+        SourceKind::Interface | SourceKind::Mirror => match clock::is_synchronised() {
             None => Clock::Untold,
             Some(true) => Clock::Synchronised,
             Some(false) => Clock::Unsynchronised,

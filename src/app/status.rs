@@ -3,10 +3,10 @@
 use crate::baseline::Phase;
 use crate::control::{
     AlertCounts, BaselinePhase, BaselineStatus, CaptureStatus, DeviceSummary, FlowSummary, JudgeStatus,
-    MeterStatus, ModelStatus,
+    MeterStatus, ModelStatus, TcpStatus,
 };
-use crate::flow::{Device, DeviceKey, EndReason, FlowRecord};
-use crate::pipeline::{Judge, Meter};
+use crate::flow::{Device, DeviceKey, EndReason, FlowRecord, TcpHealth};
+use crate::pipeline::{Judge, Meter, SourceId};
 use crate::time::{Span, Timestamp};
 
 /// Flows shown at most.
@@ -24,7 +24,7 @@ pub(super) struct Readings {
 /// The meter as seen from outside. `strangers` are the devices that the baseline does not know; none while there is
 /// no baseline.
 pub(super) fn meter(
-    meter: &Meter,
+    (source, meter): (SourceId, &Meter),
     config: &crate::flow::Config,
     capture: CaptureStatus,
     readings: Readings,
@@ -33,8 +33,12 @@ pub(super) fn meter(
     let rate = meter.rates().latest();
     let flows = meter.flows();
     // They are in the order of their keys.
-    let device = |d: &Device| summary(d, strangers.map(|s| s.binary_search(&d.key).is_err()));
+    let known = |d: &Device| strangers.map(|s| s.binary_search(&d.key).is_err());
+    let interface = capture.name.clone();
+    let device = |d: &Device| summary(d, known(d), &interface);
     MeterStatus {
+        source,
+        sources: Vec::new(),
         capture,
         now: meter.now().unwrap_or_default(),
         last_packet: readings.last_packet,
@@ -49,7 +53,7 @@ pub(super) fn meter(
             .map(|(protocol, effect, direction, n)| (protocol.word(), effect.word(), direction.word(), n))
             .collect(),
         faults: meter.counts().faults().map(|(layer, why, n)| (layer.word(), why.word(), n)).collect(),
-        coverage: meter.counts().coverage(),
+        extents: meter.counts().extents(),
         unknown: meter.counts().unknown().iter().map(|(t, n)| (t.word(), t.number(), *n)).collect(),
         unknown_other: meter.counts().unknown_other(),
         fragments: meter.fragments(),
@@ -65,7 +69,8 @@ pub(super) fn meter(
         flows_ended: EndReason::ALL.into_iter().map(|r| (r.word(), flows.ended(r))).collect(),
         flows_renewed: flows.renewed(),
         flowless_packets: flows.strays(),
-        flows: flows.recent(FLOWS).iter().map(flow).collect(),
+        tcp: TcpStatus { totals: *flows.tcp(), recent: rate.map(|r| r.tcp) },
+        flows: flows.recent(FLOWS).iter().map(|record| flow(record, flows.health(record))).collect(),
         // A station of a single burst may be one of thousands that somebody invents; it is only counted.
         devices: meter.devices().iter().filter(|(_, d)| d.proven).map(|(_, d)| device(d)).collect(),
         devices_unproven: meter.devices().unproven(),
@@ -135,7 +140,7 @@ fn model(judge: &Judge, training: Option<Span>) -> Option<ModelStatus> {
     })
 }
 
-fn summary(device: &Device, known: Option<bool>) -> DeviceSummary {
+fn summary(device: &Device, known: Option<bool>, interface: &str) -> DeviceSummary {
     let text = |t: &str| (!t.is_empty()).then(|| t.to_owned());
     DeviceSummary {
         mac: device.mac(),
@@ -150,10 +155,11 @@ fn summary(device: &Device, known: Option<bool>) -> DeviceSummary {
         bytes_received: device.bytes_received,
         router: device.router,
         known,
+        interface: Some(interface.to_owned()),
     }
 }
 
-fn flow(record: &FlowRecord) -> FlowSummary {
+fn flow(record: &FlowRecord, tcp: Option<TcpHealth>) -> FlowSummary {
     FlowSummary {
         protocol: match record.protocol {
             1 | 58 => "icmp".to_owned(),
@@ -161,11 +167,14 @@ fn flow(record: &FlowRecord) -> FlowSummary {
             17 => "udp".to_owned(),
             other => other.to_string(),
         },
+        protocol_number: record.protocol,
         client: record.client.ip,
         client_port: record.client.port,
         server: record.server.ip,
         server_port: record.server.port,
         state: record.state.word(),
+        application: record.application.word(),
+        tcp,
         first_seen: record.first,
         last_seen: record.last,
         packets_to_server: record.to_server.packets,

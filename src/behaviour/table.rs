@@ -135,14 +135,16 @@ impl<K: Eq, V> Place<K, V> {
 
 /// The place to fill: an empty one, else the one worth least.
 fn cheapest<K, V>(set: &mut [Place<K, V>], now: Timestamp, worth: impl Fn(&V) -> Worth) -> usize {
-    let price = |place: &mut Place<K, V>| {
-        let held = place.held.as_ref()?;
+    let mut least = (0, (u64::MAX, u64::MAX));
+    for (at, place) in set.iter_mut().enumerate() {
+        let Some(held) = &place.held else { return at };
         let worth = *place.worth.get_or_insert_with(|| worth(&held.1));
-        Some((if now < worth.until { worth.value } else { 0 }, place.used))
-    };
-    let least =
-        set.iter_mut().enumerate().map(|(at, place)| (at, price(place))).min_by_key(|&(_, price)| price);
-    least.map_or(0, |(at, _)| at)
+        let price = (if now < worth.until { worth.value } else { 0 }, place.used);
+        if price < least.1 {
+            least = (at, price);
+        }
+    }
+    least.0
 }
 
 #[cfg(test)]

@@ -74,6 +74,8 @@ pub(super) struct Trials<T> {
     failures: u64,
     answered: Distinct<16>,
     crowd: [Distinct<16>; CROWDS],
+    /// Whether anything is in the bitmaps.
+    crowded: bool,
     crowd_turned: Timestamp,
     began: Timestamp,
     renewed: Timestamp,
@@ -91,6 +93,7 @@ impl<T: Tried> Trials<T> {
             failures: 0,
             answered: Distinct::EMPTY,
             crowd: [Distinct::EMPTY; CROWDS],
+            crowded: false,
             crowd_turned: now,
             began: now,
             renewed: now,
@@ -107,7 +110,7 @@ impl<T: Tried> Trials<T> {
         for map in maps.filter(|map| !map.is_empty()) {
             map.clear();
         }
-        (self.forgiven, self.failures) = (0, 0);
+        (self.forgiven, self.failures, self.crowded) = (0, 0, false);
         (self.crowd_turned, self.began, self.renewed, self.since) = (now, now, now, now);
     }
 
@@ -123,7 +126,10 @@ impl<T: Tried> Trials<T> {
         self.renewed = now;
         if let Some(lost) = self.sight.put(object, hash, now, silence) {
             match lost.silence {
-                Silence::Tells => _ = self.crowd[0].insert(lost.thing.hash()),
+                Silence::Tells => {
+                    self.crowd[0].insert(lost.thing.hash());
+                    self.crowded = true;
+                }
                 Silence::TellsLittle => {
                     self.failures += 1;
                     self.silent.insert(lost.thing.hash());
@@ -160,6 +166,9 @@ impl<T: Tried> Trials<T> {
     /// nothing, and such tries are forgotten. Says whether anything may have failed.
     pub(super) fn expire(&mut self, now: Timestamp, believable: bool) -> bool {
         let before = self.sight.pending();
+        if before == 0 && !self.crowded {
+            return false;
+        }
         let Self { sight, failures, failed, silent, .. } = self;
         sight.expire(now, PATIENCE, |object, silence| {
             if !believable {
@@ -255,10 +264,7 @@ impl<T: Tried> Trials<T> {
 
     /// Whether all that was tried was answered.
     fn is_spotless(&self) -> bool {
-        self.sight.pending() == 0
-            && self.failed.is_empty()
-            && self.silent.is_empty()
-            && self.crowd.iter().all(Distinct::is_empty)
+        self.sight.pending() == 0 && self.failed.is_empty() && self.silent.is_empty() && !self.crowded
     }
 
     fn settle(&mut self, object: &T, hash: u64, outcome: Outcome) {
@@ -275,7 +281,7 @@ impl<T: Tried> Trials<T> {
 
     /// Lets what was pushed out of sight grow older. Says whether some of it has failed.
     fn turn_crowd(&mut self, now: Timestamp, believable: bool) -> bool {
-        if self.crowd.iter().all(Distinct::is_empty) {
+        if !self.crowded {
             return false;
         }
         self.crowd_turned = now;
@@ -286,6 +292,7 @@ impl<T: Tried> Trials<T> {
             self.failed.merge(&oldest);
             self.failures += oldest.count();
         }
+        self.crowded = !self.crowd.iter().all(Distinct::is_empty);
         failed
     }
 }

@@ -3,6 +3,7 @@
 //! One copy of the first bytes of each frame into memory taken at the start. The oldest make room. What a packet means
 //! is `packet`'s.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use crate::packet::{Frame, Link};
@@ -48,6 +49,13 @@ impl Recent {
     #[must_use]
     pub fn new() -> Self {
         Self::with_room(Self::ROOM, Self::PACKETS)
+    }
+
+    /// One of several rings that share the memory of one; each has room for its packets all the same.
+    #[must_use]
+    pub fn share(rings: usize) -> Self {
+        let rings = rings.max(1);
+        Self::with_room((Self::ROOM / rings).max(Self::KEPT), (Self::PACKETS / rings).max(1))
     }
 
     /// `room` is at least [`Self::KEPT`], and `packets` at least one.
@@ -147,6 +155,26 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The newest `most` packets of several rings, in the order of their times.
+    #[must_use]
+    pub fn of_all(snapshots: Vec<Self>, most: usize) -> Self {
+        let mut all = Self::default();
+        let several = snapshots.len() > 1;
+        for snapshot in snapshots {
+            let offset = all.bytes.len();
+            all.held += snapshot.held;
+            all.oldest = all.oldest.into_iter().chain(snapshot.oldest).min();
+            all.bytes.extend_from_slice(&snapshot.bytes);
+            let moved = |entry: Entry| Entry { start: entry.start + offset, ..entry };
+            all.index.extend(snapshot.index.into_iter().map(moved));
+        }
+        if several {
+            all.index.sort_by_key(|entry| Reverse(entry.time));
+        }
+        all.index.truncate(most);
+        all
+    }
+
     /// Packets that the ring held, of which these may be a part.
     #[must_use]
     pub const fn held(&self) -> usize {
@@ -232,6 +260,19 @@ mod tests {
         recent.push(&frame(121_000, b"e"));
         recent.push(&frame(100_000, b"f"));
         assert_eq!(held(&recent), [(b'f', 1)], "the clock jumped");
+    }
+
+    #[test]
+    fn several_rings_give_one_row_by_time() {
+        let (mut a, mut b) = (Recent::share(2), Recent::share(2));
+        for n in 0..6_u8 {
+            let ring = if n % 3 == 0 { &mut a } else { &mut b };
+            ring.push(&frame(i64::from(n), &[n; 60]));
+        }
+        let all = Snapshot::of_all(vec![a.snapshot(9, None), b.snapshot(9, None)], 4);
+        let first: Vec<_> = all.frames().map(|f| (f.bytes[0], f.bytes.len())).collect();
+        assert_eq!(first, [(5, 60), (4, 60), (3, 60), (2, 60)]);
+        assert_eq!((all.held(), all.oldest()), (6, Some(frame(0, b"").time)));
     }
 
     #[test]

@@ -79,8 +79,8 @@ use SettingKind::Boolean;
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
     key("tap.name", NAME, Some("tap"), Restart, "Name of this tap in topics and alerts."),
-    key("network.interface", text("an interface name, or auto", None), Some("auto"), Capture,
-        "Where to listen; auto chooses and says why."),
+    key("network.interface", text("up to 8 interface names with commas between them, or auto", None),
+        Some("auto"), Capture, "Where to listen; auto chooses one and says why, or none where mirror_listen is set."),
     key("network.promiscuous_mode", Boolean, Some("true"), Capture,
         "Take frames that are addressed to others, as a tap must."),
     key("network.buffer_size", integer(65_536, 1 << 30, "bytes"), Some("8388608"), Capture,
@@ -89,6 +89,12 @@ pub const KEYS: &[Key] = &[
         "Bytes kept of each frame."),
     key("network.filter", text("a pcap-filter(7) expression", None), Some(""), Capture,
         "Only frames that match are looked at; empty for all."),
+    key("limits.flow_memory", integer(1 << 20, 1 << 30, "bytes"), Some("25165824"), Restart,
+        "Memory of the flow table: 384 bytes for each connection that is followed at once."),
+    key("network.mirror_listen", text("up to 4 address:port with commas between them", None), Some(""), Capture,
+        "Where switches send mirrored frames by TZSP (port 37008) or VXLAN (4789); empty for nowhere."),
+    key("network.mirror_senders", text("addresses with commas between them", None), Some(""), Capture,
+        "Who may send there; empty for anyone who reaches it."),
     key("detection.baseline_duration", integer(60, 31_536_000, "seconds"), Some("86400"), Learning,
         "How long to learn before judging."),
     key("detection.feature_window", integer(10, 3_600, "seconds"), Some("60"), Restart,

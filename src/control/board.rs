@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{HttpStatus, JudgeStatus, MeterStatus, MqttStatus, Status, StoreStatus};
+use super::{HttpStatus, JudgeStatus, Meters, MqttStatus, Status, StoreStatus};
 
 /// The latest value of one publisher. The lock is held only to swap or copy a pointer.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ impl<T> Default for Slot<T> {
 /// The slots of all publishers, shared by the whole daemon.
 #[derive(Debug, Default)]
 pub struct Board {
-    /// The capture thread's.
-    pub meter: Slot<MeterStatus>,
+    /// The capture threads'.
+    pub meter: Meters,
     /// The judging thread's.
     pub judge: Slot<JudgeStatus>,
     /// The store writer's.

@@ -6,6 +6,7 @@ mod checkup;
 mod command;
 mod feed;
 mod feedback;
+mod meters;
 mod port;
 mod settings;
 mod status;
@@ -13,9 +14,10 @@ pub mod wire;
 
 pub use board::{Board, Slot};
 pub use checkup::CheckRecord;
-pub use command::{CaptureCommand, Command, CommandQueue, CommandRefused, Commands, Reply, Tuning};
+pub use command::{CaptureCommand, Command, CommandQueue, CommandRefused, Reply, Tuning};
 pub use feed::{AlertFeed, Listener, News};
 pub use feedback::{ExpectedRecord, FeedbackCount, FeedbackRecord};
+pub use meters::Meters;
 pub use port::{AlertArchive, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, OutboxItem, OutboxKey};
 pub use settings::{
     Author, Effect, LastChange, Outcome, PlannedChange, Setting, SettingKind, SettingProblem, SettingSource,
@@ -24,6 +26,6 @@ pub use settings::{
 };
 pub use status::{
     AlertCounts, BaselinePhase, BaselineStatus, CaptureState, CaptureStatus, DeviceSummary, FlowSummary,
-    HttpStatus, JudgeStatus, MeterStatus, ModelStatus, MqttState, MqttStatus, SourceKind, Status,
-    StoreStatus,
+    HttpStatus, JudgeStatus, MeterStatus, ModelStatus, MqttState, MqttStatus, SourceKind, SourceStatus,
+    Status, StoreStatus, TcpStatus,
 };

@@ -4,17 +4,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::alert::Rule;
-use crate::capture::SourceCounters;
-use crate::flow::{DeviceKey, TunnelRecord, TunnelTotal};
+use crate::capture::{MirrorCounters, SourceCounters};
+use crate::flow::{DeviceKey, TcpHealth, TcpTotals, TunnelRecord, TunnelTotal};
 use crate::packet::{Encapsulation, FragmentCounts, Mac};
 use crate::pipeline::mirror::Report;
-use crate::pipeline::{Coverage, Performance};
+use crate::pipeline::{Extents, Performance, SourceId};
 use crate::time::{Span, Timestamp};
 
 /// Everything at one moment. Parts are `None` until their owner has published once.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
-    /// Published by the capture thread.
+    /// Published by the capture threads, and put together.
     pub meter: Option<Arc<MeterStatus>>,
     /// Published by the judging thread.
     pub judge: Option<Arc<JudgeStatus>>,
@@ -26,9 +26,13 @@ pub struct Status {
     pub http: Option<Arc<HttpStatus>>,
 }
 
-/// Capture and metering.
+/// Capture and metering: of one source, or of all together (see [`Meters`](super::Meters)).
 #[derive(Clone, Debug)]
 pub struct MeterStatus {
+    /// Which source it is of; of all together, the first.
+    pub source: SourceId,
+    /// Each source by itself, in order of identity. Filled in when it is published.
+    pub sources: Vec<SourceStatus>,
     /// The source and how it does.
     pub capture: CaptureStatus,
     /// Time of the latest packet or tick, on the capture's clock.
@@ -50,7 +54,7 @@ pub struct MeterStatus {
     /// Faults by layer and reason, zero ones left out.
     pub faults: Vec<(&'static str, &'static str, u64)>,
     /// Packets by how far they were decoded.
-    pub coverage: Coverage,
+    pub extents: Extents,
     /// Packets by the type at which reading ended: vocabulary, number, packets; at most 64.
     pub unknown: Vec<(&'static str, u16, u64)>,
     /// Packets of further such types.
@@ -82,6 +86,8 @@ pub struct MeterStatus {
     pub flows_renewed: u64,
     /// IP packets that belong to no flow: fragments after the first, stray resets, unreadable transport headers.
     pub flowless_packets: u64,
+    /// How TCP does.
+    pub tcp: TcpStatus,
     /// The flows that were active last, newest first; at most 256.
     pub flows: Vec<FlowSummary>,
     /// Devices in the table now that were seen more than once, in the order in which they were first seen.
@@ -100,6 +106,40 @@ pub struct MeterStatus {
     pub events_dropped: u64,
 }
 
+/// How TCP does.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TcpStatus {
+    /// Since start.
+    pub totals: TcpTotals,
+    /// Over the last complete ten seconds of the capture's clock; none before that.
+    pub recent: Option<TcpTotals>,
+}
+
+/// What is told of each source by itself.
+#[derive(Clone, Debug)]
+pub struct SourceStatus {
+    /// Which.
+    pub source: SourceId,
+    /// How often it has published.
+    pub published: u64,
+    /// The source and how it does.
+    pub capture: CaptureStatus,
+    /// Time of its latest packet or tick.
+    pub now: Timestamp,
+    /// Time of its latest packet; none before the first.
+    pub last_packet: Option<Timestamp>,
+    /// Packets decoded since start.
+    pub packets: u64,
+    /// Bytes on the wire since start.
+    pub bytes: u64,
+    /// Mean packets per second, as for all.
+    pub packets_per_second: Option<f64>,
+    /// Mean bits per second, as for all.
+    pub bits_per_second: Option<f64>,
+    /// Jumps of its clock.
+    pub clock_steps: u64,
+}
+
 /// A source of frames as the page names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureStatus {
@@ -115,6 +155,8 @@ pub struct CaptureStatus {
     pub counters: SourceCounters,
     /// Times it was lost and waited for.
     pub losses: u64,
+    /// What a listener for mirrored frames counts; none of any other source.
+    pub mirror: Option<MirrorCounters>,
 }
 
 /// A kind of source.
@@ -122,6 +164,8 @@ pub struct CaptureStatus {
 pub enum SourceKind {
     /// A network interface.
     Interface,
+    /// An address to which switches send what they mirror.
+    Mirror,
     /// Capture files.
     File,
     /// The generated network.
@@ -170,6 +214,16 @@ pub struct DeviceSummary {
     pub router: bool,
     /// Whether the baseline knows it; none while there is no baseline.
     pub known: Option<bool>,
+    /// The source on which it sent most; none where an older version kept it.
+    pub interface: Option<String>,
+}
+
+impl DeviceSummary {
+    /// Its identity; none where it has no address at all.
+    #[must_use]
+    pub fn key(&self) -> Option<DeviceKey> {
+        self.mac.map(DeviceKey::Mac).or_else(|| self.ips.first().copied().map(DeviceKey::Ip))
+    }
 }
 
 /// A flow for lists. "Client" is the side that opened it.
@@ -177,6 +231,8 @@ pub struct DeviceSummary {
 pub struct FlowSummary {
     /// `tcp`, `udp`, `icmp`, or the protocol's number.
     pub protocol: String,
+    /// The protocol's number in IP (IANA); that of ICMPv6 is 58.
+    pub protocol_number: u8,
     /// Client's address.
     pub client: IpAddr,
     /// Client's port; 0 where the protocol has none.
@@ -187,6 +243,10 @@ pub struct FlowSummary {
     pub server_port: u16,
     /// `attempt`, `established`, `closing`, `refused`, ... for TCP; `one_way` or `two_way` otherwise.
     pub state: &'static str,
+    /// The application protocol; `unknown` as long as none was recognised.
+    pub application: &'static str,
+    /// How a TCP connection does; none where it is not measured.
+    pub tcp: Option<TcpHealth>,
     /// First packet.
     pub first_seen: Timestamp,
     /// Latest packet.

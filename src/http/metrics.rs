@@ -18,10 +18,12 @@ use super::reply::Reply;
 use super::view::{Moment, state_word};
 use crate::alert::Severity;
 use crate::control::{
-    BaselinePhase, CaptureState, HttpStatus, JudgeStatus, MeterStatus, MqttState, MqttStatus, Status,
-    StoreStatus,
+    BaselinePhase, CaptureState, HttpStatus, JudgeStatus, MeterStatus, MqttState, MqttStatus, SourceStatus,
+    Status, StoreStatus,
 };
+use crate::flow::TcpTotals;
 use crate::packet::UnknownType;
+use crate::pipeline::Extents;
 use crate::pipeline::mirror::Verdict;
 use crate::sys::Resources;
 use crate::time::Span;
@@ -105,7 +107,9 @@ impl Collector for Snapshot {
         out.gauge("uptime_seconds", "Time since the server started", self.uptime.as_secs_f64())?;
         if let Some(meter) = &self.status.meter {
             capture(&mut out, meter)?;
+            sources(&mut out, &meter.sources)?;
             traffic(&mut out, meter)?;
+            tables(&mut out, meter)?;
         }
         if let Some(judge) = &self.status.judge {
             baseline(&mut out, judge)?;
@@ -146,6 +150,61 @@ fn capture(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
     out.counter("capture_losses", "Times that the source was lost and waited for", capture.losses)?;
     out.counter("capture_clock_steps", "Jumps of the capture's clock", meter.clock_steps)?;
     out.gauge("capture_timestamp_seconds", "Time on the capture's clock", meter.now.as_secs_f64())
+}
+
+/// Listeners for mirrored frames.
+fn mirrors(out: &mut Out<'_>, sources: &[SourceStatus]) -> Result<(), Error> {
+    let mirrors =
+        || sources.iter().filter_map(|one| Some((one.capture.name.as_str(), one.capture.mirror.as_ref()?)));
+    let lost = mirrors().flat_map(|(name, counters)| {
+        let each = [("foreign", counters.foreign), ("refused", counters.refused)];
+        each.map(|(why, count)| ([("source", name), ("why", why)], count))
+    });
+    let help = "Datagrams to a listener for mirrored frames that were not taken, by why";
+    out.family("mirror_ignored_datagrams", help, MetricType::Counter, lost)?;
+    let senders: Vec<_> = mirrors()
+        .flat_map(|(name, counters)| {
+            let others = ("others".to_owned(), counters.others);
+            let each = counters.senders.iter().map(|(ip, frames)| (ip.to_string(), *frames));
+            each.chain([others]).map(move |(sender, frames)| (name, sender, frames))
+        })
+        .collect();
+    let frames = senders
+        .iter()
+        .map(|(name, sender, frames)| ([("source", *name), ("sender", sender.as_str())], *frames));
+    let help = "Mirrored frames by who sent them; those of the 17th sender on together";
+    out.family("mirror_frames", help, MetricType::Counter, frames)
+}
+
+/// Each source by itself, by its name.
+fn sources(out: &mut Out<'_>, sources: &[SourceStatus]) -> Result<(), Error> {
+    let one = |value: fn(&SourceStatus) -> u64| {
+        sources.iter().map(move |source| ([("source", source.capture.name.as_str())], value(source)))
+    };
+    let is_open = |source: &SourceStatus| {
+        u64::from(matches!(source.capture.state, CaptureState::Running | CaptureState::Quiet))
+    };
+    let (gauge, counter) = (MetricType::Gauge, MetricType::Counter);
+    out.family("source_up", "1 while the source is open", gauge, one(is_open))?;
+    let frames = one(|source| source.capture.counters.frames);
+    out.family("source_frames", "Frames that the source gave", counter, frames)?;
+    out.family("source_packets", "Packets of the source decoded", counter, one(|source| source.packets))?;
+    out.family(
+        "source_traffic_bytes",
+        "Bytes on the wire at the source",
+        counter,
+        one(|source| source.bytes),
+    )?;
+    let losses = one(|source| source.capture.losses);
+    out.family("source_losses", "Times that the source was lost and waited for", counter, losses)?;
+    mirrors(out, sources)?;
+    let drops = sources.iter().flat_map(|source| {
+        let (name, counters) = (source.capture.name.as_str(), source.capture.counters);
+        let each = [("kernel", counters.kernel_drops), ("interface", counters.interface_drops)];
+        each.map(|(place, count)| ([("source", name), ("where", place)], count))
+    });
+    let help = "Frames lost before they were read, by source and where";
+    out.family("source_dropped_frames", help, counter, drops)
 }
 
 fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
@@ -194,12 +253,16 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         "1 where a check of the mirror finds something, 0 where it is well; left out while it cannot tell",
         MetricType::Gauge,
         troubles,
-    )?;
+    )
+}
+
+fn tables(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
     out.gauge("flows_active", "Flows in the table", meter.flows_active)?;
     out.gauge("flows_capacity", "Flows that the table holds", meter.flows_capacity)?;
     out.counter("flows", "Flows seen", meter.flows_total)?;
     out.counter("flows_renewed", "Times that a flow lasted for the active timeout", meter.flows_renewed)?;
     out.counter("flowless_packets", "IP packets that belong to no flow", meter.flowless_packets)?;
+    tcp(out, &meter.tcp.totals)?;
     out.counter(
         "meter_dropped_events",
         "Events that overflowed a queue inside the meter",
@@ -223,9 +286,13 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
 
 /// Types are summed up by the vocabulary of their number, which a sender does not choose.
 fn decoding(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
-    let coverage = meter.coverage;
-    let extents = [("full", coverage.full), ("partial", coverage.partial), ("none", coverage.none)];
-    out.labelled("decoded_packets", "Packets by how far they were decoded", "extent", extents)?;
+    let Extents { full, partial, none } = meter.extents;
+    out.labelled(
+        "decoded_packets",
+        "Packets by how far they were decoded",
+        "extent",
+        [("full", full), ("partial", partial), ("none", none)],
+    )?;
     let of = |word| meter.unknown.iter().filter(|(kind, ..)| *kind == word).map(|(.., n)| n).sum();
     let unknown = UnknownType::WORDS.into_iter().map(|word| (word, of(word)));
     out.labelled(
@@ -439,6 +506,19 @@ impl Out<'_> {
         }
         Ok(())
     }
+}
+
+fn tcp(out: &mut Out<'_>, tcp: &TcpTotals) -> Result<(), Error> {
+    out.counter("tcp_segments", "TCP segments of connections that are measured", tcp.segments)?;
+    out.counter("tcp_retransmitted_segments", "TCP segments that were sent again", tcp.retransmitted)?;
+    out.counter("tcp_out_of_order_segments", "TCP segments that came out of order", tcp.out_of_order)?;
+    out.counter("tcp_acknowledgements", "TCP acknowledgements of something new", tcp.acknowledgements)?;
+    out.counter("tcp_gaps", "Gaps of TCP payload that was acknowledged and not seen", tcp.gaps)?;
+    out.counter("tcp_seen_bytes", "TCP payload seen, each byte once", tcp.bytes_seen)?;
+    out.counter("tcp_missing_bytes", "TCP payload that was acknowledged and not seen", tcp.bytes_missing)?;
+    out.counter("tcp_measured_flows", "TCP connections that were measured", tcp.flows_measured)?;
+    out.counter("tcp_one_way_flows", "TCP connections seen in one direction only", tcp.flows_one_way)?;
+    out.counter("tcp_unmeasured_flows", "TCP connections without room to measure", tcp.flows_unmeasured)
 }
 
 #[cfg(test)]

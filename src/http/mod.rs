@@ -30,6 +30,8 @@ mod view_interfaces;
 mod view_lists;
 mod view_models;
 mod view_packets;
+mod view_sources;
+mod view_tcp;
 
 #[cfg(test)]
 mod tests;

@@ -28,7 +28,7 @@ use super::view_models::{PerformanceAnswer, TrainingBegun};
 use super::{Config, Parts, metrics, stream};
 use crate::alert::{AlertId, Marking, Note};
 use crate::capture;
-use crate::control::{AlertPage, ArchiveError, CommandRefused, Status};
+use crate::control::{AlertPage, ArchiveError, CommandRefused, MeterStatus, Status};
 use crate::sys::Resources;
 use crate::sys::clock::{self, Stopwatch};
 
@@ -268,7 +268,8 @@ impl Router {
             }
             Route::Packets => {
                 self.check_owner(request)?;
-                return self.packets.reply(query, &self.parts.commands);
+                let sources = meter.map_or(&[][..], |meter| &meter.sources);
+                return self.packets.reply(query, &self.parts.commands, sources);
             }
             Route::Flows => {
                 let limit = query::limit(query, FlowsAnswer::MAX_LIMIT).map_err(|bad| refused(&bad))?;
@@ -294,7 +295,7 @@ impl Router {
                 Reply::json(200, &PerformanceAnswer::new(status.judge.as_deref(), &feedback))
             }
             Route::Expected => Reply::json(200, &ExpectedAnswer::new(status.judge.as_deref())),
-            Route::Interfaces => return interfaces(),
+            Route::Interfaces => return interfaces(meter),
             Route::Health => self.healthz(&status),
             Route::Metrics => metrics::reply(&status, self.moment(), header(request, "Accept")),
             Route::Asset => {
@@ -553,12 +554,12 @@ fn unreadable(error: &ArchiveError) -> Reply {
     Reply::problem(500, "the alerts cannot be read; the log says why")
 }
 
-fn interfaces() -> Result<Reply, Reply> {
+fn interfaces(meter: Option<&MeterStatus>) -> Result<Reply, Reply> {
     let found = capture::interfaces().map_err(|error| {
         tracing::warn!(%error, "a request for the interfaces failed");
         Reply::problem(500, "the interfaces cannot be listed; the log says why")
     })?;
-    Ok(Reply::json(200, &InterfacesAnswer::new(found)))
+    Ok(Reply::json(200, &InterfacesAnswer::new(found, meter.map_or(&[][..], |meter| &meter.sources))))
 }
 
 fn lowercase(hosts: &[String]) -> Vec<String> {

@@ -4,6 +4,7 @@ mod exports;
 pub(in crate::http) mod fixture;
 mod openapi;
 mod settings;
+mod sources;
 mod streams;
 
 use std::io::{ErrorKind, Read, Write};

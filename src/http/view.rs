@@ -10,6 +10,8 @@ use serde::Serialize;
 use super::About;
 use super::view_decoding::DecodingView;
 use super::view_drops::DropsView;
+use super::view_sources::{SourceView, waiting_for};
+use super::view_tcp::TcpView;
 use crate::control::{
     BaselinePhase, BaselineStatus, CaptureState, CheckRecord, HttpStatus, JudgeStatus, MeterStatus,
     ModelStatus, MqttState, MqttStatus, SourceKind, Status, StoreStatus,
@@ -145,6 +147,8 @@ struct CaptureView {
     losses: u64,
     broken_records: u64,
     clock_steps: u64,
+    /// Each source by itself.
+    sources: Vec<SourceView>,
 }
 
 impl CaptureView {
@@ -156,12 +160,7 @@ impl CaptureView {
             name: capture.name.clone(),
             why: capture.why.clone(),
             state: state_word(&capture.state),
-            waiting_for: match &capture.state {
-                CaptureState::Waiting(why) => Some(why.clone()),
-                CaptureState::Running | CaptureState::Quiet | CaptureState::Stopped | CaptureState::Ended => {
-                    None
-                }
-            },
+            waiting_for: waiting_for(&capture.state),
             time: meter.now.to_string(),
             last_packet: last.map(|time| time.to_string()),
             last_packet_age_seconds: last.map(|time| meter.now.since(time).as_secs_f64()),
@@ -169,13 +168,16 @@ impl CaptureView {
             losses: capture.losses,
             broken_records: capture.counters.broken_records,
             clock_steps: meter.clock_steps,
+            sources: meter.sources.iter().map(SourceView::from).collect(),
         }
     }
 }
 
-const fn source_word(kind: SourceKind) -> &'static str {
+/// The word for a kind of source in JSON.
+pub(super) const fn source_word(kind: SourceKind) -> &'static str {
     match kind {
         SourceKind::Interface => "interface",
+        SourceKind::Mirror => "mirror",
         SourceKind::File => "file",
         SourceKind::Demo => "demo",
     }
@@ -248,6 +250,7 @@ pub(super) struct FlowCounts {
     total: u64,
     renewed: u64,
     flowless_packets: u64,
+    tcp: TcpView,
     ended: BTreeMap<&'static str, u64>,
 }
 
@@ -259,6 +262,7 @@ impl FlowCounts {
             total: meter.flows_total,
             renewed: meter.flows_renewed,
             flowless_packets: meter.flowless_packets,
+            tcp: TcpView::new(&meter.tcp),
             ended: meter.flows_ended.iter().copied().collect(),
         }
     }

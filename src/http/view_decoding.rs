@@ -55,9 +55,9 @@ impl DecodingView {
         let unknown = |&(kind, number, packets)| UnknownView { kind, number, packets };
         let fragments = meter.fragments;
         Self {
-            full: meter.coverage.full,
-            partial: meter.coverage.partial,
-            none: meter.coverage.none,
+            full: meter.extents.full,
+            partial: meter.extents.partial,
+            none: meter.extents.none,
             unknown: meter.unknown.iter().map(unknown).collect(),
             unknown_other: meter.unknown_other,
             fragments: FragmentsView {

@@ -89,7 +89,8 @@ impl StateRecord {
                 CaptureState::Stopped => "stopped",
                 CaptureState::Ended => "ended",
             }),
-            capturing: meter.map(|m| matches!(m.capture.state, CaptureState::Running | CaptureState::Quiet)),
+            capturing: meter
+                .map(|m| is_open(&m.capture.state) || m.sources.iter().any(|s| is_open(&s.capture.state))),
             listening: meter.map(|m| !matches!(m.capture.state, CaptureState::Stopped | CaptureState::Ended)),
             mode: judge.and_then(Mode::of).map(Mode::word),
             baseline: judge.map(|j| j.baseline.phase.word()),
@@ -134,6 +135,10 @@ fn mirror_problem(meter: &MeterStatus) -> Option<bool> {
 fn findings(meter: &MeterStatus) -> Vec<Finding> {
     let troubles = meter.mirror.iter().filter_map(|report| report.verdict.trouble());
     troubles.map(|trouble| Finding { trouble: trouble.word(), remedy: trouble.remedy() }).collect()
+}
+
+const fn is_open(state: &CaptureState) -> bool {
+    matches!(state, CaptureState::Running | CaptureState::Quiet)
 }
 
 fn threshold(settings: &SettingsView) -> Option<f64> {

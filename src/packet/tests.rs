@@ -635,7 +635,7 @@ proptest! {
         for (offset, more, length, fill, id) in pieces {
             let mut frame = ip4(17, &vec![fill; length]);
             frame[LINK + 4..LINK + 6].copy_from_slice(&id.to_be_bytes());
-            let field = offset * 8 | if more { 0x2000 } else { 0 };
+            let field = offset | if more { 0x2000 } else { 0 };
             frame[LINK + 6..LINK + 8].copy_from_slice(&field.to_be_bytes());
             let _digest = dissector.dissect(&whole(Link::Ethernet, &frame));
         }

@@ -2,6 +2,7 @@
 
 use arrayvec::ArrayVec;
 
+use crate::flow::TcpTotals;
 use crate::packet::{
     Application, Digest, Direction, Effect, FaultReason, Hint, Layer, Network, Operation, PlantProtocol,
     Transport, UnknownType,
@@ -19,7 +20,7 @@ pub struct Counts {
     applications: [u64; Application::ALL.len()],
     operations: [[[u64; Direction::ALL.len()]; Effect::ALL.len()]; PlantProtocol::ALL.len()],
     faults: [[u64; FaultReason::ALL.len()]; Layer::ALL.len()],
-    coverage: Coverage,
+    extents: Extents,
     unknown: ArrayVec<(UnknownType, u64), UNKNOWN_TYPES>,
     unknown_other: u64,
 }
@@ -29,7 +30,7 @@ const UNKNOWN_TYPES: usize = 64;
 
 /// Packets by how far they were decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Coverage {
+pub struct Extents {
     /// All of it that is read here, from the link to the application.
     pub full: u64,
     /// The network layer, but then came a fault or a type that is not read.
@@ -38,7 +39,7 @@ pub struct Coverage {
     pub none: u64,
 }
 
-impl Coverage {
+impl Extents {
     fn handle(&mut self, digest: &Digest) {
         let read = !matches!((digest.network, digest.hint), (Network::Other, Hint::None));
         *match (read, digest.fault, digest.unknown) {
@@ -76,7 +77,7 @@ impl Counts {
         if let Some(n) = self.applications.get_mut(digest.hint.application().index()) {
             *n += 1;
         }
-        self.coverage.handle(digest);
+        self.extents.handle(digest);
         if let Some(kind) = digest.unknown {
             self.handle_unknown(kind);
         }
@@ -101,8 +102,8 @@ impl Counts {
 
     /// Packets by how far they were decoded.
     #[must_use]
-    pub const fn coverage(&self) -> Coverage {
-        self.coverage
+    pub const fn extents(&self) -> Extents {
+        self.extents
     }
 
     /// Packets by the type at which reading ended, in order of type: at most 64 types.
@@ -172,11 +173,11 @@ impl Counts {
     }
 }
 
-/// Packets and bits per second over whole stretches of ten seconds of the capture's clock.
+/// Packets and bits per second, and what TCP did, over whole stretches of ten seconds of the capture's clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rates {
-    /// Which stretch is being counted, and the totals at its start.
-    current: Option<(i64, u64, u64)>,
+    /// Which stretch is being counted, and the totals at its start: packets, bytes, TCP.
+    current: Option<(i64, u64, u64, TcpTotals)>,
     latest: Option<Rate>,
 }
 
@@ -187,28 +188,35 @@ pub struct Rate {
     pub packets: f64,
     /// Bits per second.
     pub bits: f64,
+    /// What was added to the totals of TCP.
+    pub tcp: TcpTotals,
 }
 
 impl Rates {
     const STRETCH: Span = Span::from_secs(10);
 
     /// Looks whether a stretch is over; called about each second with the totals so far.
-    pub fn handle_time(&mut self, now: Timestamp, counts: &Counts) {
+    pub fn handle_time(&mut self, now: Timestamp, counts: &Counts, tcp: &TcpTotals) {
         let length = i64::try_from(Self::STRETCH.as_nanos()).unwrap_or(i64::MAX);
         let stretch = now.as_nanos().div_euclid(length);
         match self.current {
             Some((current, ..)) if current == stretch => return,
-            Some((current, packets, bytes)) => {
+            Some((current, packets, bytes, before)) => {
                 // Where stretches without any packet lie between, the latest complete one was empty.
-                let share = if stretch == current + 1 { 1.0 } else { 0.0 };
+                let (share, tcp) = if stretch == current + 1 {
+                    (1.0, tcp.since(&before))
+                } else {
+                    (0.0, TcpTotals::default())
+                };
                 self.latest = Some(Rate {
                     packets: per_second(counts.packets - packets) * share,
                     bits: per_second(counts.bytes - bytes) * 8.0 * share,
+                    tcp,
                 });
             }
             None => {}
         }
-        self.current = Some((stretch, counts.packets, counts.bytes));
+        self.current = Some((stretch, counts.packets, counts.bytes, *tcp));
     }
 
     /// The mean over the last complete stretch; none before one was complete.
@@ -273,7 +281,7 @@ mod tests {
         assert_eq!(counts.unknown().len(), 64);
         assert_eq!(counts.unknown().first(), Some(&(UnknownType::Ether(0x9200), 1)));
         assert_eq!(counts.unknown_other(), 256 - 64);
-        assert_eq!(counts.coverage(), Coverage { full: 0, partial: 0, none: 256 });
+        assert_eq!(counts.extents(), Extents { full: 0, partial: 0, none: 256 });
     }
 
     #[test]
@@ -290,7 +298,7 @@ mod tests {
                 bytes: &packet,
             }));
         }
-        assert_eq!(counts.coverage(), Coverage { full: 1, partial: 2, none: 0 });
+        assert_eq!(counts.extents(), Extents { full: 1, partial: 2, none: 0 });
         assert_eq!(counts.unknown(), [(UnknownType::Ip(89), 1)]);
     }
 }

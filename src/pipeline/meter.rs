@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Counts, Mirror, Observation, Rates, Sight, Sighting, WindowSeen};
+use super::{Counts, Coverage, Mirror, Observation, Rates, Sight, Sighting, WindowSeen};
 use crate::behaviour::{self, Behaviours, Identity, Party};
 use crate::feature::{self, External, Windows};
 use crate::flow::{self, Device, DeviceEvent, Devices, FlowTable, Parties, Tunnels};
@@ -32,6 +32,21 @@ impl Default for MeterConfig {
             behaviour: behaviour::Config::default(),
             longest_step: Span::from_secs(3_600),
         }
+    }
+}
+
+impl MeterConfig {
+    /// For one of `meters` that share the memory of one.
+    #[must_use]
+    pub fn share(&self, meters: usize) -> Self {
+        let part = |whole: usize, least: usize| (whole / meters.max(1)).max(least);
+        let mut shared = self.clone();
+        shared.flow.flow_capacity = part(self.flow.flow_capacity, 1);
+        shared.flow.device_capacity = part(self.flow.device_capacity, 2);
+        shared.behaviour.pair_capacity = part(self.behaviour.pair_capacity, 1);
+        shared.behaviour.source_capacity = part(self.behaviour.source_capacity, 1);
+        shared.behaviour.address_capacity = part(self.behaviour.address_capacity, 1);
+        shared
     }
 }
 
@@ -259,14 +274,19 @@ impl Meter {
         self.drain_flows();
         self.windows.handle_time(now);
         self.behaviours.handle_time(now);
-        self.rates.handle_time(now, &self.counts);
+        self.rates.handle_time(now, &self.counts, self.flows.tcp());
         self.mirror.handle_time(now, self.flows.tcp());
         while let Some(window) = self.windows.poll_window() {
             if let Some(device) = self.devices.get(window.device) {
                 if !device.proven {
                     continue;
                 }
-                let seen = WindowSeen { key: device.key, party: party_of(device), window };
+                let seen = WindowSeen {
+                    key: device.key,
+                    party: party_of(device),
+                    window,
+                    coverage: Coverage::Whole,
+                };
                 self.observations.push_back(Observation::Window(seen));
             } else {
                 self.windows_lost += 1;

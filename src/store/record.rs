@@ -128,6 +128,7 @@ struct KeptDevice {
     bytes_received: u64,
     router: bool,
     known: Option<bool>,
+    interface: Option<String>,
 }
 
 /// Key of a device: its hardware address, or else its oldest address; `None` for one that has neither.
@@ -154,6 +155,7 @@ pub(super) fn encode_device(device: &DeviceSummary) -> Option<Vec<u8>> {
         bytes_received: device.bytes_received,
         router: device.router,
         known: device.known,
+        interface: device.interface.clone(),
     };
     let mut value = vec![VERSION];
     serde_json::to_writer(&mut value, &kept).ok()?;
@@ -176,6 +178,7 @@ pub(super) fn decode_device(value: &[u8]) -> Option<DeviceSummary> {
         bytes_received: kept.bytes_received,
         router: kept.router,
         known: kept.known,
+        interface: kept.interface,
     })
 }
 
@@ -333,6 +336,7 @@ pub(super) mod tests {
             bytes_received: 4,
             router: n == 1,
             known: Some(true),
+            interface: Some("eth1".to_owned()),
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::replay::Format;
 use super::{AppError, reading};
-use crate::capture::{Files, Next, Source, Tap};
+use crate::capture::{Files, Next, Source, SourceConfig, Tap};
 use crate::config::Config;
 use crate::control::{CheckRecord, SourceKind};
 use crate::pipeline::Meter;
@@ -51,16 +51,24 @@ impl Diagnosis {
 /// # Errors
 /// When there is nothing to look at (the interface or a file cannot be opened), or the output cannot be written.
 pub fn doctor(config: &Config, request: &Doctor, output: &mut dyn Write) -> Result<Diagnosis, AppError> {
-    let mut meter = Meter::new(&config.meter);
     let mut records = Vec::new();
     if request.files.is_empty() {
-        let mut tap = Tap::open(config.capture.clone())?;
-        let frames = listen(&mut meter, &mut tap, request.listen)?;
-        records.push(machine::source(tap.interface(), tap.state(), frames, request.listen));
-        records.extend(meter.mirror().reports_of_all().iter().map(CheckRecord::from));
+        // What switches send to an address is left to the daemon: two cannot listen there.
+        let taps = config.capture.iter().filter_map(|source| match source {
+            SourceConfig::Tap(tap) => Some(tap.clone()),
+            SourceConfig::Mirror(_) => None,
+        });
+        for tap in taps {
+            let mut meter = Meter::new(&config.meter);
+            let mut tap = Tap::open(tap)?;
+            let frames = listen(&mut meter, &mut tap, request.listen)?;
+            records.push(machine::source(tap.interface(), tap.state(), frames, request.listen));
+            records.extend(meter.mirror().reports_of_all().iter().map(CheckRecord::from));
+        }
         records.push(machine::disk(&config.store));
         records.extend(config.mqtt.as_ref().map(machine::broker));
     } else {
+        let mut meter = Meter::new(&config.meter);
         read(&mut meter, &request.files)?;
         records.extend(meter.mirror().reports_of_all().iter().map(CheckRecord::from));
     }

@@ -70,6 +70,10 @@ pub(in crate::flow) struct Passing<'a> {
 }
 
 impl Gauge {
+    /// Bytes for each measured flow.
+    #[cfg(test)]
+    pub(in crate::flow) const PLACE_SIZE: usize = ListSlab::<Measured, 1>::PLACE_SIZE;
+
     pub(in crate::flow) fn new(capacity: usize) -> Self {
         Self { flows: ListSlab::new(capacity), totals: TcpTotals::default() }
     }

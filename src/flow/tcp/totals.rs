@@ -38,4 +38,45 @@ impl TcpTotals {
         let all = self.bytes_seen.saturating_add(self.bytes_missing);
         (all > 0).then(|| self.bytes_missing as f64 / all as f64)
     }
+
+    /// Share of the segments that were retransmitted, 0 to 1; none of none.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share needs no more than 53 bits")]
+    pub fn retransmitted_share(&self) -> Option<f64> {
+        (self.segments > 0).then(|| self.retransmitted as f64 / self.segments as f64)
+    }
+
+    /// Those of two tables together.
+    #[must_use]
+    pub const fn and(&self, other: &Self) -> Self {
+        Self {
+            segments: self.segments.saturating_add(other.segments),
+            retransmitted: self.retransmitted.saturating_add(other.retransmitted),
+            out_of_order: self.out_of_order.saturating_add(other.out_of_order),
+            acknowledgements: self.acknowledgements.saturating_add(other.acknowledgements),
+            gaps: self.gaps.saturating_add(other.gaps),
+            bytes_seen: self.bytes_seen.saturating_add(other.bytes_seen),
+            bytes_missing: self.bytes_missing.saturating_add(other.bytes_missing),
+            flows_measured: self.flows_measured.saturating_add(other.flows_measured),
+            flows_one_way: self.flows_one_way.saturating_add(other.flows_one_way),
+            flows_unmeasured: self.flows_unmeasured.saturating_add(other.flows_unmeasured),
+        }
+    }
+
+    /// What was added since they were these.
+    #[must_use]
+    pub const fn since(&self, earlier: &Self) -> Self {
+        Self {
+            segments: self.segments.saturating_sub(earlier.segments),
+            retransmitted: self.retransmitted.saturating_sub(earlier.retransmitted),
+            out_of_order: self.out_of_order.saturating_sub(earlier.out_of_order),
+            acknowledgements: self.acknowledgements.saturating_sub(earlier.acknowledgements),
+            gaps: self.gaps.saturating_sub(earlier.gaps),
+            bytes_seen: self.bytes_seen.saturating_sub(earlier.bytes_seen),
+            bytes_missing: self.bytes_missing.saturating_sub(earlier.bytes_missing),
+            flows_measured: self.flows_measured.saturating_sub(earlier.flows_measured),
+            flows_one_way: self.flows_one_way.saturating_sub(earlier.flows_one_way),
+            flows_unmeasured: self.flows_unmeasured.saturating_sub(earlier.flows_unmeasured),
+        }
+    }
 }

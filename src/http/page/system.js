@@ -30,7 +30,9 @@ export function showSystem(s) {
   facts("capture-facts", c ? [
     ["Source", c.name], ["Why this one", c.why], ["State", c.state, c.state === "running" ? "good" : "warn"], ["Frames", whole.format(c.frames)],
     ["Times lost", whole.format(c.losses), c.losses ? "warn" : ""], ["Clock jumps", whole.format(c.clock_steps), c.clock_steps ? "warn" : ""],
-    ["Broken records", whole.format(c.broken_records), c.broken_records ? "warn" : ""], ["Capture clock", clock.format(new Date(c.time))],
+    ["Broken records", whole.format(c.broken_records), c.broken_records ? "warn" : ""],
+    ...(c.sources.length > 1 ? c.sources.map((one) => [one.name, `${one.state}, ${plural(one.frames, "frame")}, ${whole.format(one.kernel_drops + one.interface_drops)} lost`, one.state === "running" ? "good" : "warn"]) : []),
+    ...c.sources.filter((one) => one.mirror).map(({ name, mirror }) => [`Sent to ${name}`, [...mirror.senders.map((s) => `${s.ip}: ${whole.format(s.frames)}`), `${plural(mirror.foreign, "datagram")} without a frame, ${whole.format(mirror.refused)} refused`].join("; "), mirror.foreign + mirror.refused ? "warn" : ""]), ["Capture clock", clock.format(new Date(c.time))],
   ] : [], "not reported yet");
   showMirror(s.mirror, s.traffic && s.traffic.copies);
   const lost = [

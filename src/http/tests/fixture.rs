@@ -16,14 +16,15 @@ use crate::control::{
     CommandRefused, DeviceSummary, Effect, FeedbackCount, FlowSummary, HttpStatus, JudgeStatus, LastChange,
     MeterStatus, ModelStatus, Outcome, PlannedChange, Setting, SettingKind, SettingSource, SettingsAnswer,
     SettingsChange, SettingsDesk, SettingsRefused, SettingsVersion, SettingsView, SourceKind, StoreStatus,
+    TcpStatus,
 };
 use crate::demo::{self, Network};
-use crate::flow::{DeviceKey, TunnelRecord, TunnelTotal};
+use crate::flow::{DeviceKey, StreamSums, TcpHealth, TcpTotals, TunnelRecord, TunnelTotal};
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
 use crate::packet::{Encapsulation, FragmentCounts, Mac};
 use crate::pipeline::mirror::{Report, Trouble, Verdict};
-use crate::pipeline::{Coverage, Mirror, Performance};
+use crate::pipeline::{Extents, Mirror, Performance, SourceId};
 use crate::time::{Span, Timestamp};
 
 /// 2026-03-05T08:00:00Z.
@@ -64,11 +65,11 @@ impl Bench {
         let (board, feed) = (Arc::new(Board::default()), Arc::new(AlertFeed::default()));
         let token = AdminToken::generate().unwrap();
         let (queue, commands) = CommandQueue::new();
+        let capture = Some(queue.add_source(SourceId::default()));
         let desk = Arc::new(StillDesk::default());
         let parts = Parts { settings: Arc::<StillDesk>::clone(&desk), ..parts(&board, &feed, queue, &token) };
         let server = Server::start_within(config, parts, limits).unwrap();
-        let capture = Some(commands.capture);
-        Self { server, board, feed, token, commands: Some(commands.judge), capture, desk }
+        Self { server, board, feed, token, commands: Some(commands), capture, desk }
     }
 
     /// Another server beside this one.
@@ -581,6 +582,7 @@ fn device(last: u8, name: Option<&str>, seconds_ago: u64, known: Option<bool>) -
         bytes_received: 77_777 * u64::from(last),
         router: last == 1,
         known,
+        interface: Some("eth1".to_owned()),
     }
 }
 
@@ -591,22 +593,52 @@ fn mirror() -> Vec<Report> {
     reports
 }
 
-pub(crate) fn meter() -> MeterStatus {
-    let flow = |n: u16| FlowSummary {
+fn flow(n: u16) -> FlowSummary {
+    FlowSummary {
         protocol: if n.is_multiple_of(3) { "udp" } else { "tcp" }.to_owned(),
+        protocol_number: if n.is_multiple_of(3) { 17 } else { 6 },
         client: IpAddr::from([10, 10, 10, 21]),
         client_port: 40_000 + n,
         server: if n == 2 { ip("2001:db8:10::50") } else { IpAddr::from([10, 10, 10, 37]) },
         server_port: if n.is_multiple_of(3) { 53 } else { 443 },
         state: if n.is_multiple_of(3) { "two_way" } else { "established" },
+        application: if n.is_multiple_of(3) { "dns" } else { "unknown" },
+        tcp: (!n.is_multiple_of(3)).then(|| TcpHealth {
+            to_client: StreamSums { retransmitted: 2, out_of_order: 1, missing: 1_460 },
+            server_round_trip: Some(Span::from_millis(12)),
+            ..TcpHealth::default()
+        }),
         first_seen: NOW - Span::from_secs(40 + u64::from(n)),
         last_seen: NOW - Span::from_millis(300 * u64::from(n)),
         packets_to_server: 120 + u64::from(n),
         packets_to_client: 180 + u64::from(n),
         bytes_to_server: 15_312,
         bytes_to_client: 912_331,
-    };
+    }
+}
+
+fn tcp() -> TcpStatus {
+    TcpStatus {
+        totals: TcpTotals {
+            segments: 400_000,
+            retransmitted: 320,
+            out_of_order: 41,
+            acknowledgements: 150_000,
+            gaps: 7,
+            bytes_seen: 99_000_000,
+            bytes_missing: 1_000_000,
+            flows_measured: 800,
+            flows_one_way: 3,
+            flows_unmeasured: 1,
+        },
+        recent: Some(TcpTotals { segments: 100, retransmitted: 1, ..TcpTotals::default() }),
+    }
+}
+
+pub(crate) fn meter() -> MeterStatus {
     MeterStatus {
+        source: SourceId::default(),
+        sources: Vec::new(),
         capture: CaptureStatus {
             kind: SourceKind::Interface,
             name: "eth1".to_owned(),
@@ -619,6 +651,7 @@ pub(crate) fn meter() -> MeterStatus {
                 broken_records: 0,
             },
             losses: 1,
+            mirror: None,
         },
         now: NOW,
         packets: 1_204_311,
@@ -634,7 +667,7 @@ pub(crate) fn meter() -> MeterStatus {
         ],
         operations: vec![("modbus", "read", "request", 512), ("s7comm", "program", "request", 3)],
         faults: vec![("ipv4", "truncated", 17), ("tcp", "bad_offset", 2)],
-        coverage: Coverage { full: 1_203_000, partial: 1_000, none: 311 },
+        extents: Extents { full: 1_203_000, partial: 1_000, none: 311 },
         unknown: vec![("ether_type", 0x88cc, 300), ("ip", 2, 981)],
         unknown_other: 0,
         fragments: FragmentCounts {
@@ -672,6 +705,7 @@ pub(crate) fn meter() -> MeterStatus {
         last_packet: Some(NOW),
         flows_renewed: 2,
         flowless_packets: 9,
+        tcp: tcp(),
     }
 }
 

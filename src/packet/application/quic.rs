@@ -71,7 +71,7 @@ impl Initials {
     /// Streams that are remembered as read, the latest.
     const DONE: usize = 512;
 
-    /// Packets opened in a second of the capture; each takes about 10 microseconds on a PC and 50 on a small ARM.
+    /// Packets opened in a second of the capture; each takes some derivations of keys and the decryption of a packet.
     const EACH_SECOND: u32 = 500;
 
     pub(super) fn new(hash_seed: u64) -> Self {
