@@ -108,6 +108,7 @@ const CARRIED: [[u8; 6]; 2] = [CARRIERS.0, CARRIERS.1];
 const NOBODY: [[u8; 6]; 2] = [[0; 6]; 2];
 
 /// Links and tags; the frame is Ethernet with IPv4 between the samples' stations.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn on_links(frame: &[u8]) -> Vec<Wrapping> {
     let ip = &frame[LINK..];
     let length = u16::try_from(8 + ip.len()).unwrap();
@@ -178,6 +179,7 @@ fn padded(frame: &[u8]) -> Vec<u8> {
     [&frame[..26], &[0, 0], &frame[26..]].concat()
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn in_tunnels(frame: &[u8]) -> Vec<Wrapping> {
     use Encapsulation::{Erspan, Geneve, Gre, GtpU, IpInIp, Mpls, Pppoe, Tzsp, Vxlan};
     let ip = &frame[LINK..];
