@@ -315,7 +315,7 @@ fn words(words: &[u32]) -> Vec<u8> {
 }
 
 fn link(number: u16) -> Link {
-    if number == 1 { Link::Ethernet } else { Link::Unknown(number) }
+    Link::from_number(number)
 }
 
 /// Bytes that are drawn from; zeros when there are no more.

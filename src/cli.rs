@@ -109,6 +109,9 @@ pub(crate) struct Replay {
     /// How alerts are written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+    /// At the end, tell on standard error how far packets were decoded and which types were unknown.
+    #[arg(long)]
+    pub(crate) decoding: bool,
 }
 
 #[derive(Debug, Args)]

@@ -105,6 +105,10 @@ fn replay(args: cli::Replay) -> Result<(), AppError> {
         no_model = summary.no_model,
         "replayed"
     );
+    if args.decoding {
+        // There is nobody left to tell when standard error is gone.
+        drop(write!(io::stderr(), "{}", summary.decoding));
+    }
     Ok(())
 }
 

@@ -75,7 +75,16 @@ impl Gatherer {
         snapshot: u32,
     ) -> Self {
         let (cases, begun) = (Cases::default(), VecDeque::new());
-        Self { alerts, commands, folder, snapshot, pending: Vec::new(), cases, begun, sources: Sources::new() }
+        Self {
+            alerts,
+            commands,
+            folder,
+            snapshot,
+            pending: Vec::new(),
+            cases,
+            begun,
+            sources: Sources::new(),
+        }
     }
 
     /// Works until the judge is gone, then keeps what it has.

@@ -7,6 +7,7 @@
 mod capture;
 mod cutting;
 mod daemon;
+mod decoding;
 mod desk;
 mod doctor;
 mod error;
@@ -28,6 +29,7 @@ mod taps;
 mod trial;
 
 pub use daemon::run;
+pub use decoding::Decoding;
 pub use doctor::{Diagnosis, Doctor, doctor};
 pub use error::AppError;
 pub use reload::Reload;

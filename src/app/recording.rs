@@ -10,9 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::capture::pcapng::{Origin, Section, Whole};
-use crate::capture::{
-    Bundle, LinkFilters, Moments, Outlet, Recorder, SourceCounters, Tally, check_filter,
-};
+use crate::capture::{Bundle, LinkFilters, Moments, Outlet, Recorder, SourceCounters, Tally, check_filter};
 use crate::control::{
     CaptureDesk, CaptureEnd, CaptureRecord, CaptureRecordState, CaptureRefused, CaptureWish, CapturesStatus,
     CommandQueue, CommandRefused, Download,
@@ -339,7 +337,11 @@ impl Writing {
     }
 
     /// What the rings held and matches, by time.
-    fn write_past(&mut self, past: &[(SourceId, Moments)], filters: &mut LinkFilters) -> io::Result<Option<CaptureEnd>> {
+    fn write_past(
+        &mut self,
+        past: &[(SourceId, Moments)],
+        filters: &mut LinkFilters,
+    ) -> io::Result<Option<CaptureEnd>> {
         let before = Span::from_secs(self.record.limits.before_seconds);
         let mut found = Vec::new();
         for (source, (_, moments)) in past.iter().enumerate() {
@@ -424,7 +426,8 @@ impl Writing {
 
     /// What the sources counted since the beginning; nothing where they do not answer.
     fn counted(&self) -> Vec<SourceCounters> {
-        let now: BTreeMap<_, _> = self.commands.moments(|_| u64::MAX).unwrap_or_default().into_iter().collect();
+        let now: BTreeMap<_, _> =
+            self.commands.moments(|_| u64::MAX).unwrap_or_default().into_iter().collect();
         let since = |(source, _, then): &(SourceId, String, SourceCounters)| {
             let now = now.get(source).map_or(*then, |told| told.counters);
             SourceCounters {

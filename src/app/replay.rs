@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::AppError;
 use super::cutting::{Cases, Cut, Sources};
+use super::decoding::Decoding;
 use crate::alert::{Alert, Event};
 use crate::capture::{Files, Moments, Next, Recent, Source, SourceCounters};
 use crate::control::Skipped;
@@ -52,6 +53,8 @@ pub struct Summary {
     pub devices: usize,
     /// Frames with bytes that could not be read, by any reason.
     pub faults: u64,
+    /// How far packets were decoded.
+    pub decoding: Decoding,
     /// Alerts raised.
     pub raised: u64,
     /// Why no model judged, where none did.
@@ -158,6 +161,7 @@ impl Run<'_> {
             flows: self.meter.flows().opened(),
             devices: self.meter.devices().iter().filter(|(_, d)| d.proven).count(),
             faults: self.meter.counts().faults().map(|(_, _, n)| n).sum(),
+            decoding: Decoding::of(&self.meter),
             raised: self.judge.tally().raised().map(|(_, n)| n).sum(),
             no_model: self.judge.model().err().map(ToString::to_string),
         }

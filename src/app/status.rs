@@ -53,6 +53,13 @@ pub(super) fn meter(
             .map(|(protocol, effect, direction, n)| (protocol.word(), effect.word(), direction.word(), n))
             .collect(),
         faults: meter.counts().faults().map(|(layer, why, n)| (layer.word(), why.word(), n)).collect(),
+        extents: meter.counts().extents(),
+        unknown: meter.counts().unknown().iter().map(|(t, n)| (t.word(), t.number(), *n)).collect(),
+        unknown_other: meter.counts().unknown_other(),
+        fragments: meter.fragments(),
+        tunnels: meter.tunnels().latest().copied().collect(),
+        tunnel_totals: meter.tunnels().totals().collect(),
+        tunnels_evicted: meter.tunnels().evicted(),
         unread: meter.unread().counts().to_vec(),
         mirror: meter.mirror().reports(),
         copies: meter.mirror().duplicates().left_out(),

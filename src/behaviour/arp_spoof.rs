@@ -106,6 +106,10 @@ impl ArpSpoofs {
 
     /// A packet and the device that sent it.
     pub(super) fn handle_packet(&mut self, digest: &Digest, source: Option<DeviceId>) -> Option<Finding> {
+        // Who has an address at the other end of a tunnel is told by no station of this link.
+        if digest.is_carried() {
+            return None;
+        }
         if let Hint::Dhcp(dhcp) = &digest.hint {
             self.leased(digest, dhcp);
             return None;

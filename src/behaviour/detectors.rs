@@ -146,9 +146,10 @@ fn ends(digest: &Digest, source: Option<DeviceId>, destination: Option<DeviceId>
         }
         Network::Other => (None, None),
     };
+    let [sender, receiver] = digest.neighbours().map(|mac| (!mac.is_zero()).then_some(mac));
     [
-        Identity { device: source, mac: Some(digest.source), ip: from },
-        Identity { device: destination, mac: Some(digest.destination), ip: to },
+        Identity { device: source, mac: sender, ip: from },
+        Identity { device: destination, mac: receiver, ip: to },
     ]
 }
 

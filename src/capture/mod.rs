@@ -30,7 +30,7 @@ pub use recent::{Moments, Recent, Snapshot};
 pub use recorder::{LinkFilters, Outlet, Recorder, Tally};
 pub use tap::{Tap, TapState};
 
-use crate::packet::{Frame, Link};
+use crate::packet::Frame;
 use crate::time::{Span, Timestamp};
 
 /// Settings of one source of a live capture.
@@ -159,13 +159,5 @@ impl std::ops::Add for SourceCounters {
             interface_drops: self.interface_drops + more.interface_drops,
             broken_records: self.broken_records + more.broken_records,
         }
-    }
-}
-
-/// The number of a link type in the tcpdump registry, as capture files have it.
-const fn link_number(link: Link) -> u16 {
-    match link {
-        Link::Ethernet => 1,
-        Link::Unknown(number) => number,
     }
 }

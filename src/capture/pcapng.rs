@@ -167,7 +167,7 @@ impl<W: Write> Section<W> {
         }
         let Origin { name, filter, snapshot } = self.origins.get(origin).cloned().unwrap_or_default();
         self.start(INTERFACE);
-        self.block.extend_from_slice(&super::link_number(link).to_le_bytes());
+        self.block.extend_from_slice(&link.number().to_le_bytes());
         self.block.extend([0; 2]);
         self.number(snapshot);
         self.text(option::NAME, &name);
@@ -331,7 +331,7 @@ mod tests {
         let mut section =
             Section::begin(Vec::new(), vec![origin("eth1"), origin("eth2")], &comments).unwrap();
         section.packet(0, &frame(1, Link::Ethernet, &[7; 61]), Some("the first")).unwrap();
-        section.packet(1, &frame(2, Link::Unknown(101), &[8; 100]), None).unwrap();
+        section.packet(1, &frame(2, Link::from_number(101), &[8; 100]), None).unwrap();
         section.packet(0, &frame(999_999_999, Link::Ethernet, &[]), None).unwrap();
         let counters = SourceCounters { frames: 9, kernel_drops: 2, interface_drops: 1, broken_records: 0 };
         let (bytes, length) = section.end(&[counters, SourceCounters::default()], 3).unwrap();
@@ -359,7 +359,7 @@ mod tests {
         let packets = read(&written());
         let expected = [
             (1, Link::Ethernet, 1_500, vec![7; 61]),
-            (2, Link::Unknown(101), 1_500, vec![8; 64]),
+            (2, Link::from_number(101), 1_500, vec![8; 64]),
             (999_999_999, Link::Ethernet, 1_500, vec![]),
         ];
         assert_eq!(packets, expected);

@@ -81,8 +81,7 @@ impl Recorder {
         let Outlet { source, bundles, full, tally } = outlet;
         // All bundles that there are; it is never full.
         let (emptied, free) = sync_channel(bundles);
-        let recorder =
-            Self { filters, snapshot, source, filling: None, full, free, unmade: bundles, tally };
+        let recorder = Self { filters, snapshot, source, filling: None, full, free, unmade: bundles, tally };
         (recorder, emptied)
     }
 

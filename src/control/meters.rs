@@ -94,6 +94,10 @@ impl Published {
 
 /// Flows listed at most, as of one source.
 const FLOWS: usize = 256;
+/// Tunnels listed at most, as of one source.
+const TUNNELS: usize = 64;
+/// Types listed at most, as of one source.
+const UNKNOWN_TYPES: usize = 64;
 
 fn together(each: &[Arc<MeterStatus>]) -> Option<MeterStatus> {
     let (first, others) = each.split_first()?;
@@ -104,6 +108,8 @@ fn together(each: &[Arc<MeterStatus>]) -> Option<MeterStatus> {
     all.capture = captures(each);
     all.flows.sort_by_key(|flow| Reverse(flow.last_seen));
     all.flows.truncate(FLOWS);
+    all.tunnels.sort_by_key(|tunnel| Reverse(tunnel.last));
+    all.tunnels.truncate(TUNNELS);
     all.devices = devices(each);
     Some(all)
 }
@@ -117,6 +123,17 @@ fn add(all: &mut MeterStatus, other: &MeterStatus) {
         (&mut all.packets, other.packets),
         (&mut all.bytes, other.bytes),
         (&mut all.copies, other.copies),
+        (&mut all.extents.full, other.extents.full),
+        (&mut all.extents.partial, other.extents.partial),
+        (&mut all.extents.none, other.extents.none),
+        (&mut all.unknown_other, other.unknown_other),
+        (&mut all.fragments.fragments, other.fragments.fragments),
+        (&mut all.fragments.reassembled, other.fragments.reassembled),
+        (&mut all.fragments.incomplete, other.fragments.incomplete),
+        (&mut all.fragments.evicted, other.fragments.evicted),
+        (&mut all.fragments.overlaps, other.fragments.overlaps),
+        (&mut all.fragments.malformed, other.fragments.malformed),
+        (&mut all.tunnels_evicted, other.tunnels_evicted),
         (&mut all.flows_active, other.flows_active),
         (&mut all.flows_capacity, other.flows_capacity),
         (&mut all.flows_total, other.flows_total),
@@ -143,6 +160,7 @@ fn add(all: &mut MeterStatus, other: &MeterStatus) {
         (one, more) => one.or(more),
     };
     all.mirror = all.mirror.drain(..).zip(&other.mirror).map(|(one, more)| worse(one, more)).collect();
+    decoding(all, other);
     for &(protocol, effect, direction, count) in &other.operations {
         let same = |o: &&mut (&str, &str, &str, u64)| (o.0, o.1, o.2) == (protocol, effect, direction);
         match all.operations.iter_mut().find(same) {
@@ -157,6 +175,28 @@ fn add(all: &mut MeterStatus, other: &MeterStatus) {
         }
     }
     all.flows.extend(other.flows.iter().map(FlowSummary::clone));
+}
+
+/// Adds what is counted by kind, where the kinds of one need not be those of the other.
+fn decoding(all: &mut MeterStatus, other: &MeterStatus) {
+    for &(kind, total) in &other.tunnel_totals {
+        match all.tunnel_totals.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, sum)) => {
+                sum.packets += total.packets;
+                sum.bytes += total.bytes;
+            }
+            None => all.tunnel_totals.push((kind, total)),
+        }
+    }
+    for &(kind, number, count) in &other.unknown {
+        let full = all.unknown.len() >= UNKNOWN_TYPES;
+        match all.unknown.iter_mut().find(|(k, n, _)| (*k, *n) == (kind, number)) {
+            Some((.., sum)) => *sum += count,
+            None if full => all.unknown_other += count,
+            None => all.unknown.push((kind, number, count)),
+        }
+    }
+    all.tunnels.extend_from_slice(&other.tunnels);
 }
 
 /// Of two mirrors that which has something wrong, then that of which something is known.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::FilesStatus;
 use crate::alert::Rule;
 use crate::capture::{MirrorCounters, SourceCounters};
-use crate::flow::{DeviceKey, TcpHealth, TcpTotals};
-use crate::packet::Mac;
+use crate::flow::{DeviceKey, TcpHealth, TcpTotals, TunnelRecord, TunnelTotal};
+use crate::packet::{Encapsulation, FragmentCounts, Mac};
 use crate::pipeline::mirror::Report;
-use crate::pipeline::{Performance, SourceId};
+use crate::pipeline::{Extents, Performance, SourceId};
 use crate::time::{Span, Timestamp};
 
 /// Everything at one moment. Parts are `None` until their owner has published once.
@@ -56,6 +56,20 @@ pub struct MeterStatus {
     pub operations: Vec<(&'static str, &'static str, &'static str, u64)>,
     /// Faults by layer and reason, zero ones left out.
     pub faults: Vec<(&'static str, &'static str, u64)>,
+    /// Packets by how far they were decoded.
+    pub extents: Extents,
+    /// Packets by the type at which reading ended: vocabulary, number, packets; at most 64.
+    pub unknown: Vec<(&'static str, u16, u64)>,
+    /// Packets of further such types.
+    pub unknown_other: u64,
+    /// What became of IP fragments.
+    pub fragments: FragmentCounts,
+    /// The tunnels with the latest packets, newest first; at most 64.
+    pub tunnels: Vec<TunnelRecord>,
+    /// Packets and bytes by kind of tunnel, those of which there were any.
+    pub tunnel_totals: Vec<(Encapsulation, TunnelTotal)>,
+    /// Tunnels put out of the full table.
+    pub tunnels_evicted: u64,
     /// Application messages left unread by kind (tls_hellos, quic_hellos: a part did not come; quic_packets,
     /// fingerprints: too many came in a second).
     pub unread: Vec<(&'static str, u64)>,

@@ -38,6 +38,9 @@ use crate::time::{Span, Timestamp};
 /// never such a station, and these hosts have at most half of the room. So neither a flood of hardware addresses nor
 /// one of sources pushes out what has been there.
 ///
+/// A packet in a tunnel between stations of this link is traffic of these stations; what it says of addresses and names
+/// is not about them, and is not learned. Where a tunnel carries whole frames, the stations are those of the frames.
+///
 /// Nothing is allocated per packet. Time is that of each packet; a clock that jumps disturbs nothing but the times
 /// that are kept.
 #[derive(Debug)]
@@ -86,9 +89,12 @@ impl Devices {
     pub fn handle(&mut self, digest: &Digest) -> Parties {
         let now = digest.time;
         let station = self.station(digest.source, now);
-        self.learn(digest, station);
+        let carried = digest.is_carried();
+        if !carried {
+            self.learn(digest, station);
+        }
         let (source, destination) = match &digest.network {
-            Network::Ip(ip) => (
+            Network::Ip(ip) if !carried => (
                 station.and_then(|place| self.sender(place, ip, now)),
                 self.receiver(digest.destination, ip.destination),
             ),
@@ -989,6 +995,41 @@ mod tests {
                 })
                 .collect()
         })
+    }
+
+    fn wrapped(bridged: bool, digest: Digest) -> Digest {
+        use crate::packet::{Encapsulation, Tunnel};
+        let tunnel = Tunnel { kind: Encapsulation::Gre, depth: 1, ends: None, bridged };
+        Digest { tunnel: Some(tunnel), ..digest }
+    }
+
+    #[test]
+    fn who_carries_packets_of_others_gets_the_traffic_but_neither_addresses_nor_the_name_of_a_router() {
+        let mut d = devices();
+        send(&mut d, 0, (mac(1), "10.0.0.1"), 64);
+        let carrier = d.by_mac(mac(1)).unwrap();
+        let before = d.get(carrier).unwrap().packets_sent;
+        for host in 1..100 {
+            let (from, back) = (format!("172.16.0.{host}"), format!("172.17.0.{host}"));
+            let there = wrapped(false, datagram(host * 100, (mac(1), &from), (mac(2), &back), 63));
+            assert_eq!(d.handle(&there).source, Some(carrier));
+            let here = wrapped(false, datagram(host * 100, (mac(2), &back), (mac(1), &from), 63));
+            assert_eq!(d.handle(&here).destination, Some(carrier));
+        }
+        d.handle(&wrapped(false, announcement(20_000, (mac(1), "172.16.0.1"), "x.local", "172.16.0.1")));
+        assert_eq!(ips(&d, mac(1)), ["10.0.0.1"]);
+        let device = d.get(carrier).unwrap();
+        assert!(!device.router && device.name.as_str().is_empty());
+        assert_eq!(device.packets_sent, before + 100);
+        assert_eq!(d.iter().count(), 2, "what is within is no device of this link");
+    }
+
+    #[test]
+    fn frames_in_a_tunnel_are_of_their_own_stations() {
+        let mut d = devices();
+        d.handle(&wrapped(true, arp(0, mac(7), "10.0.0.7")));
+        d.handle(&wrapped(true, datagram(5, (mac(7), "10.0.0.7"), (mac(8), "10.0.0.8"), 64)));
+        assert_eq!(ips(&d, mac(7)), ["10.0.0.7"]);
     }
 
     fn run(digests: &[Digest], config: &Config) -> (Devices, Vec<Parties>, Vec<DeviceEvent>) {

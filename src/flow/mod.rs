@@ -15,6 +15,7 @@ mod told;
 #[cfg(test)]
 mod traffic;
 mod transition;
+mod tunnels;
 
 pub use community::community_id;
 pub use device::{Device, KnownDevice};
@@ -23,6 +24,7 @@ pub use key::{DeviceId, DeviceKey, FiveTuple, FlowKey};
 pub use record::{EndReason, Endpoint, FlowEvent, FlowRecord, FlowState, News, Side, Traffic};
 pub use table::FlowTable;
 pub use tcp::{StreamSums, TcpHealth, TcpTotals};
+pub use tunnels::{TunnelRecord, TunnelTotal, Tunnels};
 
 use crate::time::Span;
 

@@ -115,11 +115,12 @@ impl FlowTable {
         let Network::Ip(ip) = &digest.network else { return };
         match Reading::of(ip) {
             Reading::Packet(packet) => {
+                let [sender, receiver] = digest.neighbours();
                 let wire = Wire {
                     bytes: u64::from(digest.wire_len),
                     application: digest.hint.application(),
-                    sender: Hop { mac: digest.source, device: source },
-                    receiver: Hop { mac: digest.destination, device: destination },
+                    sender: Hop { mac: sender, device: source },
+                    receiver: Hop { mac: receiver, device: destination },
                 };
                 self.account(&packet, &wire);
             }

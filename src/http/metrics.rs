@@ -22,6 +22,8 @@ use crate::control::{
     MqttState, MqttStatus, SourceStatus, Status, StoreStatus,
 };
 use crate::flow::TcpTotals;
+use crate::packet::UnknownType;
+use crate::pipeline::Extents;
 use crate::pipeline::mirror::Verdict;
 use crate::sys::Resources;
 use crate::time::Span;
@@ -236,6 +238,7 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         MetricType::Counter,
         faults,
     )?;
+    decoding(out, meter)?;
     out.labelled(
         "unread_messages",
         "Application messages left unread: a part of them did not come, or too many came in a second",
@@ -283,6 +286,54 @@ fn tables(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         "Observations lost because judging was behind",
         meter.observations_dropped,
     )
+}
+
+/// Types are summed up by the vocabulary of their number, which a sender does not choose.
+fn decoding(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
+    let Extents { full, partial, none } = meter.extents;
+    out.labelled(
+        "decoded_packets",
+        "Packets by how far they were decoded",
+        "extent",
+        [("full", full), ("partial", partial), ("none", none)],
+    )?;
+    let of = |word| meter.unknown.iter().filter(|(kind, ..)| *kind == word).map(|(.., n)| n).sum();
+    let unknown = UnknownType::WORDS.into_iter().map(|word| (word, of(word)));
+    out.labelled(
+        "unknown_type_packets",
+        "Packets at whose type reading ended, by what the type is of",
+        "kind",
+        unknown.chain([("other", meter.unknown_other)]),
+    )?;
+    let totals = || meter.tunnel_totals.iter().map(|(kind, total)| (kind.word(), total));
+    out.labelled(
+        "tunnel_packets",
+        "Packets by their outermost encapsulation",
+        "kind",
+        totals().map(|(kind, total)| (kind, total.packets)),
+    )?;
+    out.labelled(
+        "tunnel_bytes",
+        "Bytes on the wire by outermost encapsulation",
+        "kind",
+        totals().map(|(kind, total)| (kind, total.bytes)),
+    )?;
+    out.counter("tunnels_evicted", "Tunnels put out of the full table", meter.tunnels_evicted)?;
+    let fragments = meter.fragments;
+    out.counter("fragments", "IP fragments", fragments.fragments)?;
+    let outcomes = [
+        ("reassembled", fragments.reassembled),
+        ("incomplete", fragments.incomplete),
+        ("evicted", fragments.evicted),
+    ];
+    out.labelled(
+        "fragmented_datagrams",
+        "Datagrams in fragments, by what became of them",
+        "outcome",
+        outcomes,
+    )?;
+    let wrong = [("overlap", fragments.overlaps), ("malformed", fragments.malformed)];
+    out.labelled("bad_fragments", "IP fragments that contradict others or themselves", "reason", wrong)
 }
 
 fn baseline(out: &mut Out<'_>, judge: &JudgeStatus) -> Result<(), Error> {

@@ -25,6 +25,7 @@ mod settings;
 mod stream;
 mod token;
 mod view;
+mod view_decoding;
 mod view_drops;
 mod view_files;
 mod view_interfaces;

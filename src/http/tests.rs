@@ -99,6 +99,12 @@ fn statistics_carry_what_the_daemon_measured() {
     assert_eq!(all["capture"]["last_packet_age_seconds"], 0.0);
     assert_eq!(all["traffic"]["packets_per_second"], 1204.5);
     assert_eq!(all["traffic"]["faults"][0]["reason"], "truncated");
+    let decoding = &all["traffic"]["decoding"];
+    assert_eq!(decoding["unknown"][1], serde_json::json!({"kind": "ip", "number": 2, "packets": 981}));
+    assert_eq!(decoding["tunnels"][0]["ends"], serde_json::json!(["192.0.2.1", "192.0.2.9"]));
+    assert_eq!(decoding["tunnels"][0]["mirror"], true);
+    assert_eq!(decoding["tunnel_packets"]["erspan"], 70_000);
+    assert_eq!(decoding["fragments"]["overlaps"], 2);
     let drops = serde_json::json!({"kernel": 12, "interface": 3, "observations": 4, "events": 6, "flows_evicted": 5,
         "devices_evicted": 0, "devices_untracked": 1, "outbox": 0, "alerts_lost": 0, "store_writes": 0, "store_refused": 0,
         "store_unreadable": 0, "connections_refused": 0, "stream_alerts": 0});

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::About;
+use super::view_decoding::DecodingView;
 use super::view_drops::DropsView;
 use super::view_files::FilesView;
 use super::view_sources::{SourceView, waiting_for};
@@ -206,6 +207,7 @@ struct TrafficView {
     protocols: BTreeMap<&'static str, u64>,
     operations: Vec<OperationView>,
     faults: Vec<FaultView>,
+    decoding: DecodingView,
     unread: BTreeMap<&'static str, u64>,
 }
 
@@ -238,6 +240,7 @@ impl TrafficView {
             protocols: meter.protocols.iter().copied().collect(),
             operations: meter.operations.iter().map(operation).collect(),
             faults: meter.faults.iter().map(fault).collect(),
+            decoding: DecodingView::new(meter),
             unread: meter.unread.iter().copied().collect(),
         }
     }

@@ -1,18 +1,14 @@
-//! [`dissect`]: the way from a frame to its digest, and the link layer: Ethernet with 802.1Q and 802.1ad tags.
+//! [`Dissector`] and [`dissect`]: from a frame to its digest.
 //!
-//! Layers write what they read into the digest and return; the first fault stays. Read first: IEEE 802.3 clause 3.2.6
-//! (a type up to 1500 is a length), IEEE 802.1Q clause 9.
-
-use etherparse::{EtherType, Ethernet2Header, Ethernet2HeaderSlice, SingleVlanHeader, SingleVlanHeaderSlice};
+//! Layers write what they read into the digest and return; the first fault stays.
 
 use super::application::{Memory, Unread};
-use super::digest::{Digest, Fault, FaultReason, Frame, Layer, Link, Mac, Network};
+use super::digest::{Digest, Fault, FaultReason, Frame, Layer, Mac, Network};
+use super::fragments::{FragmentCounts, Fragments};
 use super::hint::Hint;
+use super::link;
+use super::reader::Reader;
 use super::window::Window;
-use super::{arp, ip, plant};
-
-/// More tags than two are seen with provider bridges behind provider bridges; more than these are no honest frame.
-const MAX_TAGS: usize = 4;
 
 /// How much of a packet is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,13 +24,14 @@ pub enum Depth {
 #[derive(Debug)]
 pub struct Dissector {
     memory: Memory,
+    fragments: Fragments,
 }
 
 impl Dissector {
     /// Nothing seen yet. `hash_seed` is the key of its tables.
     #[must_use]
     pub fn new(hash_seed: u64) -> Self {
-        Self { memory: Memory::new(hash_seed) }
+        Self { memory: Memory::new(hash_seed), fragments: Fragments::new(hash_seed) }
     }
 
     /// From now on.
@@ -48,10 +45,17 @@ impl Dissector {
         self.memory.unread()
     }
 
-    /// Reads one frame, as `dissect` does, and with it what earlier frames began.
+    /// Reads one frame, as [`dissect`] does, and with it what earlier frames began: beyond what it says itself, fragments of IP get the ports of their first, and the one
+    /// that completes a datagram's first 4 KiB has the hint, or is the packet, that the datagram holds.
     #[must_use]
     pub fn dissect(&mut self, frame: &Frame<'_>) -> Digest {
-        read(frame, &mut self.memory)
+        read(frame, &mut self.memory, Some(&mut self.fragments))
+    }
+
+    /// What became of fragments.
+    #[must_use]
+    pub fn fragments(&self) -> FragmentCounts {
+        self.fragments.counts()
     }
 }
 
@@ -62,12 +66,14 @@ impl Dissector {
 ///   the capture cut off does. An IP length of zero (segmentation offload) means the rest of the frame.
 /// - A length field that promises more than the frame has on the wire is a fault; reading goes on with what there is.
 /// - A TCP header of which the capture cut only options is read, with a fault.
+/// - Of a fragment the transport header is read where it is there, and nothing behind it.
+/// - Packets in packets: the innermost one that can be read is the digest's.
 #[must_use]
 pub fn dissect(frame: &Frame<'_>) -> Digest {
-    read(frame, &mut Memory::none())
+    read(frame, &mut Memory::none(), None)
 }
 
-fn read(frame: &Frame<'_>, memory: &mut Memory) -> Digest {
+fn read(frame: &Frame<'_>, memory: &mut Memory, fragments: Option<&mut Fragments>) -> Digest {
     let window = Window::of(frame);
     let mut digest = Digest {
         time: frame.time,
@@ -82,10 +88,7 @@ fn read(frame: &Frame<'_>, memory: &mut Memory) -> Digest {
         hint: Hint::None,
         fault: None,
     };
-    match frame.link {
-        Link::Ethernet => ethernet(window, memory, &mut digest),
-        Link::Unknown(_) => digest.note(Layer::Link, FaultReason::UnknownLink),
-    }
+    link::read(frame.link, window, &mut Reader::new(&mut digest, memory, fragments));
     digest
 }
 
@@ -94,46 +97,6 @@ impl Digest {
     pub(super) fn note(&mut self, layer: Layer, reason: FaultReason) {
         self.fault.get_or_insert(Fault { layer, reason });
     }
-}
-
-fn ethernet(frame: Window<'_>, memory: &mut Memory, digest: &mut Digest) {
-    let Ok(header) = Ethernet2HeaderSlice::from_slice(frame.bytes) else {
-        return digest.note(Layer::Link, frame.shortage(Ethernet2Header::LEN));
-    };
-    digest.source = Mac(header.source());
-    digest.destination = Mac(header.destination());
-    let mut ether_type = header.ether_type();
-    let mut rest = frame.after(Ethernet2Header::LEN);
-    let mut tags = 0;
-    while is_tag(ether_type) {
-        if tags == MAX_TAGS {
-            return digest.note(Layer::Link, FaultReason::BadField);
-        }
-        tags += 1;
-        let Ok(tag) = SingleVlanHeaderSlice::from_slice(rest.bytes) else {
-            return digest.note(Layer::Link, rest.shortage(SingleVlanHeader::LEN));
-        };
-        digest.vlan.get_or_insert(tag.vlan_identifier().value());
-        ether_type = tag.ether_type();
-        rest = rest.after(SingleVlanHeader::LEN);
-    }
-    digest.ether_type = ether_type.0;
-    match ether_type {
-        EtherType::ARP => arp::read(rest, digest),
-        EtherType::IPV4 => ip::read(rest, ip::v4, memory, digest),
-        EtherType::IPV6 => ip::read(rest, ip::v6, memory, digest),
-        EtherType(plant::PROFINET_TYPE) if memory.depth == Depth::Full => plant::of_profinet(rest, digest),
-        EtherType(plant::GOOSE_TYPE) if memory.depth == Depth::Full => plant::of_goose(rest, digest),
-        _ => {}
-    }
-}
-
-/// 802.1Q, 802.1ad, and the number that some switches used before 802.1ad.
-const fn is_tag(ether_type: EtherType) -> bool {
-    matches!(
-        ether_type,
-        EtherType::VLAN_TAGGED_FRAME | EtherType::PROVIDER_BRIDGING | EtherType::VLAN_DOUBLE_TAGGED_FRAME
-    )
 }
 
 #[cfg(test)]
@@ -145,7 +108,7 @@ mod tests {
     use crate::packet::samples::{
         CLIENT_MAC, LINK, SERVER_MAC, all, captured, digest, ethernet, fault, ip4, tcp4, transport,
     };
-    use crate::packet::{Icmp, Tcp, Transport, Udp};
+    use crate::packet::{Icmp, Link, Tcp, Transport, Udp};
     use crate::time::Timestamp;
 
     fn tagged(tags: &[u16]) -> Vec<u8> {

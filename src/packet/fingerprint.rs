@@ -8,11 +8,14 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 
-use super::digest::{Digest, Frame, Link, Mac, Network, Transport};
+use super::digest::{Digest, Frame, Mac, Network, Transport};
+use super::link::Link;
 
 /// Bytes behind the IP header that count: the longest TCP header without its last options, or a UDP header and
 /// 32 bytes. The transport's own checksum stands for the rest.
 const DEEP: usize = 40;
+/// The same where that carries another packet: the headers around it, then as much of that one.
+const WRAPPED: usize = 160;
 /// Bytes of a frame that is not IP which count.
 const SHALLOW: usize = 64;
 const ETHERNET: usize = 14;
@@ -50,19 +53,23 @@ impl Fingerprints {
     /// The fingerprint of a frame, of which `digest` was read. None for frames without a link header that is known.
     #[must_use]
     pub fn of(&self, frame: &Frame<'_>, digest: &Digest) -> Option<Fingerprint> {
-        let body = body(frame)?;
+        // The digest's type may be that of a packet within.
+        let (ether_type, body) = body(frame)?;
         let mut hasher = self.state.build_hasher();
-        let identified = match digest.ether_type {
-            0x0800 => ip4(body, &mut hasher),
-            0x86dd => ip6(body, &mut hasher),
+        let wrapped = digest.tunnel.is_some();
+        let deep = if wrapped { WRAPPED } else { DEEP };
+        let identified = match ether_type {
+            [0x08, 0x00] => ip4(body, deep, &mut hasher),
+            [0x86, 0xdd] => ip6(body, deep, &mut hasher),
             _ => None,
         };
         let Some(identified) = identified else {
             let (Mac(source), Mac(destination)) = (digest.source, digest.destination);
             hasher.write(&source);
             hasher.write(&destination);
-            hasher.write_u16(digest.ether_type);
-            hasher.write(body.get(..SHALLOW).unwrap_or(body));
+            hasher.write(&ether_type);
+            let counts = if wrapped { WRAPPED } else { SHALLOW };
+            hasher.write(body.get(..counts).unwrap_or(body));
             return Some(Fingerprint { hash: hasher.finish(), stations: 0, hop_limit: 0, unique: false });
         };
         let (hop_limit, unique) = match (digest.tunnel, digest.network) {
@@ -89,8 +96,8 @@ enum Identified {
     No,
 }
 
-/// What follows the link header and its tags.
-fn body<'a>(frame: &Frame<'a>) -> Option<&'a [u8]> {
+/// The type behind the link header and its tags, and what follows.
+fn body<'a>(frame: &Frame<'a>) -> Option<([u8; 2], &'a [u8])> {
     if frame.link != Link::Ethernet {
         return None;
     }
@@ -101,20 +108,21 @@ fn body<'a>(frame: &Frame<'a>) -> Option<&'a [u8]> {
             _ => break,
         }
     }
-    frame.bytes.get(at..)
+    let ether_type = frame.bytes.get(at - 2..)?.first_chunk()?;
+    Some((*ether_type, frame.bytes.get(at..)?))
 }
 
-fn ip4(packet: &[u8], hasher: &mut impl Hasher) -> Option<Identified> {
+fn ip4(packet: &[u8], deep: usize, hasher: &mut impl Hasher) -> Option<Identified> {
     let header: &[u8; 20] = packet.first_chunk()?;
     let [version, _, l0, l1, i0, i1, f0, f1, _, protocol, _, _, addresses @ ..] = header;
     let length = usize::from(u16::from_be_bytes([*l0, *l1]));
     hasher.write_u64(u64::from_be_bytes([*version, *protocol, *l0, *l1, *i0, *i1, *f0, *f1]));
     hasher.write_u64(u64::from_be_bytes(*addresses));
-    deep(packet.get(20..length).or_else(|| packet.get(20..)), hasher);
+    carried(packet.get(20..length).or_else(|| packet.get(20..)), deep, hasher);
     Some(if [*i0, *i1] == [0, 0] { Identified::No } else { Identified::Yes })
 }
 
-fn ip6(packet: &[u8], hasher: &mut impl Hasher) -> Option<Identified> {
+fn ip6(packet: &[u8], deep: usize, hasher: &mut impl Hasher) -> Option<Identified> {
     let header: &[u8; 40] = packet.first_chunk()?;
     let [_, _, _, _, l0, l1, next, _, addresses @ ..] = header;
     let length = usize::from(u16::from_be_bytes([*l0, *l1]));
@@ -122,13 +130,13 @@ fn ip6(packet: &[u8], hasher: &mut impl Hasher) -> Option<Identified> {
     for half in addresses.as_chunks::<16>().0 {
         hasher.write_u128(u128::from_be_bytes(*half));
     }
-    deep(packet.get(40..length + 40).or_else(|| packet.get(40..)), hasher);
+    carried(packet.get(40..length + 40).or_else(|| packet.get(40..)), deep, hasher);
     Some(Identified::No)
 }
 
-fn deep(carried: Option<&[u8]>, hasher: &mut impl Hasher) {
-    let carried = carried.unwrap_or_default();
-    hasher.write(carried.get(..DEEP).unwrap_or(carried));
+fn carried(bytes: Option<&[u8]>, deep: usize, hasher: &mut impl Hasher) {
+    let bytes = bytes.unwrap_or_default();
+    hasher.write(bytes.get(..deep).unwrap_or(bytes));
 }
 
 fn stations(source: Mac, destination: Mac) -> u32 {
@@ -154,6 +162,23 @@ mod tests {
 
     fn tagged(frame: &[u8]) -> Vec<u8> {
         [&frame[..12], &[0x81, 0, 0x60, 5], &frame[12..]].concat()
+    }
+
+    /// Packets of one tunnel without identifications differ in what they carry only.
+    #[test]
+    fn what_is_wrapped_differs_by_what_is_within() {
+        let wrapped = |last: u8| {
+            let inner = udp4(5000, 6000, &[1, 2, 3, last]);
+            let vxlan = [&[8, 0, 0, 0, 0, 0, 7, 0], &inner[..]].concat();
+            let mut frame = udp4(4789, 4789, &vxlan);
+            // Neither identification nor checksum.
+            frame[LINK + 4..LINK + 6].fill(0);
+            frame[LINK + 26..LINK + 28].fill(0);
+            frame
+        };
+        assert_eq!(of(&wrapped(1)), of(&wrapped(1)));
+        assert_eq!(of(&tagged(&wrapped(1))).hash, of(&wrapped(1)).hash);
+        assert_ne!(of(&wrapped(1)).hash, of(&wrapped(2)).hash);
     }
 
     #[test]

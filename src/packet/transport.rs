@@ -61,7 +61,7 @@ fn udp<'a>(carried: Carried<'a>, digest: &mut Digest) -> Option<(Transport, Opti
     let length = usize::from(header.length());
     let datagram = match carried.part {
         // The length is that of all fragments together.
-        Part::First | Part::Later => window,
+        Part::First | Part::Later | Part::Head => window,
         Part::Unmeasured if length == 0 => window,
         Part::Whole | Part::Unmeasured if length < UdpHeader::LEN => {
             digest.note(Layer::Udp, FaultReason::BadLength);

@@ -1,9 +1,11 @@
 //! Counters of the meter: packets by protocol, faults by reason, rates. Plain integers, owned by one thread.
 
+use arrayvec::ArrayVec;
+
 use crate::flow::TcpTotals;
 use crate::packet::{
     Application, Digest, Direction, Effect, FaultReason, Hint, Layer, Network, Operation, PlantProtocol,
-    Transport,
+    Transport, UnknownType,
 };
 use crate::time::{Span, Timestamp};
 
@@ -18,6 +20,34 @@ pub struct Counts {
     applications: [u64; Application::ALL.len()],
     operations: [[[u64; Direction::ALL.len()]; Effect::ALL.len()]; PlantProtocol::ALL.len()],
     faults: [[u64; FaultReason::ALL.len()]; Layer::ALL.len()],
+    extents: Extents,
+    unknown: ArrayVec<(UnknownType, u64), UNKNOWN_TYPES>,
+    unknown_other: u64,
+}
+
+/// Types that are counted one by one: the first that occur. A sender who invents more makes the rest one number.
+const UNKNOWN_TYPES: usize = 64;
+
+/// Packets by how far they were decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extents {
+    /// All of it that is read here, from the link to the application.
+    pub full: u64,
+    /// The network layer, but then came a fault or a type that is not read.
+    pub partial: u64,
+    /// No network layer and no message on the link itself.
+    pub none: u64,
+}
+
+impl Extents {
+    fn handle(&mut self, digest: &Digest) {
+        let read = !matches!((digest.network, digest.hint), (Network::Other, Hint::None));
+        *match (read, digest.fault, digest.unknown) {
+            (true, None, None) => &mut self.full,
+            (true, ..) => &mut self.partial,
+            (false, ..) => &mut self.none,
+        } += 1;
+    }
 }
 
 impl Counts {
@@ -47,6 +77,10 @@ impl Counts {
         if let Some(n) = self.applications.get_mut(digest.hint.application().index()) {
             *n += 1;
         }
+        self.extents.handle(digest);
+        if let Some(kind) = digest.unknown {
+            self.handle_unknown(kind);
+        }
         if let Hint::Operation(operation) = &digest.hint {
             self.count_operation(operation);
         }
@@ -56,6 +90,34 @@ impl Counts {
         {
             *n += 1;
         }
+    }
+
+    fn handle_unknown(&mut self, kind: UnknownType) {
+        if let Some((_, n)) = self.unknown.iter_mut().find(|(known, _)| *known == kind) {
+            *n += 1;
+        } else if self.unknown.try_push((kind, 1)).is_err() {
+            self.unknown_other += 1;
+        }
+    }
+
+    /// Packets by how far they were decoded.
+    #[must_use]
+    pub const fn extents(&self) -> Extents {
+        self.extents
+    }
+
+    /// Packets by the type at which reading ended, in order of type: at most 64 types.
+    #[must_use]
+    pub fn unknown(&self) -> Vec<(UnknownType, u64)> {
+        let mut all = self.unknown.to_vec();
+        all.sort_unstable();
+        all
+    }
+
+    /// Packets of further types.
+    #[must_use]
+    pub const fn unknown_other(&self) -> u64 {
+        self.unknown_other
     }
 
     fn count_operation(&mut self, operation: &Operation) {
@@ -205,5 +267,38 @@ mod tests {
                 (protocol, effect, direction) == (PlantProtocol::S7, Effect::Program, Direction::Request);
             assert_eq!(packets, if twice { 2 } else { 1 });
         }
+    }
+
+    #[test]
+    fn invented_types_fill_no_memory_and_are_counted_together() {
+        let mut counts = Counts::default();
+        for number in 0x9200..0x9300_u16 {
+            let [high, low] = number.to_be_bytes();
+            let bytes = [&[2; 12][..], &[high, low], &[0; 46]].concat();
+            let frame = Frame { time: Timestamp::EPOCH, link: Link::Ethernet, wire_len: 60, bytes: &bytes };
+            counts.handle(&dissect(&frame));
+        }
+        assert_eq!(counts.unknown().len(), 64);
+        assert_eq!(counts.unknown().first(), Some(&(UnknownType::Ether(0x9200), 1)));
+        assert_eq!(counts.unknown_other(), 256 - 64);
+        assert_eq!(counts.extents(), Extents { full: 0, partial: 0, none: 256 });
+    }
+
+    #[test]
+    fn packets_are_decoded_fully_partly_or_not() {
+        let mut counts = Counts::default();
+        let mut packet = [0; 34];
+        packet[12..18].copy_from_slice(&[8, 0, 0x45, 0, 0, 20]);
+        for protocol in [59, 89, 6] {
+            packet[23] = protocol;
+            counts.handle(&dissect(&Frame {
+                time: Timestamp::EPOCH,
+                link: Link::Ethernet,
+                wire_len: 34,
+                bytes: &packet,
+            }));
+        }
+        assert_eq!(counts.extents(), Extents { full: 1, partial: 2, none: 0 });
+        assert_eq!(counts.unknown(), [(UnknownType::Ip(89), 1)]);
     }
 }

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use super::{Counts, Coverage, Mirror, Observation, Rates, Sight, Sighting, WindowSeen};
 use crate::behaviour::{self, Behaviours, Identity, Party};
 use crate::feature::{self, External, Windows};
-use crate::flow::{self, Device, DeviceEvent, Devices, FlowTable};
-use crate::packet::{Digest, Dissector, Frame, Network, Unread};
+use crate::flow::{self, Device, DeviceEvent, Devices, FlowTable, Parties, Tunnels};
+use crate::packet::{Digest, Dissector, FragmentCounts, Frame, Network, Unread};
 use crate::time::{Span, Timestamp};
 
 /// Settings of the meter's parts.
@@ -57,6 +57,7 @@ pub struct Meter {
     mirror: Mirror,
     devices: Devices,
     flows: FlowTable,
+    tunnels: Tunnels,
     windows: Windows,
     behaviours: Behaviours,
     counts: Counts,
@@ -86,6 +87,7 @@ impl Meter {
             mirror: Mirror::new(config.flow.hash_seed),
             devices: Devices::new(&config.flow),
             flows: FlowTable::new(&config.flow),
+            tunnels: Tunnels::new(&config.flow),
             windows: Windows::new(&config.feature, config.flow.device_capacity),
             behaviours: Behaviours::new(&config.behaviour),
             counts: Counts::default(),
@@ -116,11 +118,14 @@ impl Meter {
 
     fn meter(&mut self, digest: &Digest) {
         self.counts.handle(digest);
+        self.tunnels.handle(digest);
         let parties = self.devices.handle(digest);
-        self.flows.handle(digest, parties.source, parties.destination);
+        // The stations that carry a packet are not the ends of the flow within.
+        let ends = if digest.is_carried() { Parties::default() } else { parties };
+        self.flows.handle(digest, ends.source, ends.destination);
         let external = self.external(digest);
         self.windows.handle_packet(digest, parties.source, parties.destination, external);
-        self.behaviours.handle_packet(digest, parties.source, parties.destination);
+        self.behaviours.handle_packet(digest, ends.source, ends.destination);
     }
 
     /// Nothing came; the time is now. [`Timestamp::EPOCH`] says that nobody knows the time yet.
@@ -185,6 +190,18 @@ impl Meter {
     #[must_use]
     pub const fn flows(&self) -> &FlowTable {
         &self.flows
+    }
+
+    /// Tunnels.
+    #[must_use]
+    pub const fn tunnels(&self) -> &Tunnels {
+        &self.tunnels
+    }
+
+    /// What became of fragments.
+    #[must_use]
+    pub fn fragments(&self) -> FragmentCounts {
+        self.dissector.fragments()
     }
 
     /// Flow events, windows and findings that overflowed a queue between the parts.

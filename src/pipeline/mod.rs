@@ -14,7 +14,7 @@ mod observation;
 mod performance;
 
 pub use confluence::{Confluence, SourceId};
-pub use counts::{Counts, Rate, Rates};
+pub use counts::{Counts, Extents, Rate, Rates};
 pub use judge::{Judge, JudgeConfig, NoModel, Verdicts};
 pub use meter::{Meter, MeterConfig};
 pub use mirror::{Mirror, Sight};

@@ -20,12 +20,12 @@ use crate::control::{
     TcpStatus,
 };
 use crate::demo::{self, Network};
-use crate::flow::{DeviceKey, StreamSums, TcpHealth, TcpTotals};
+use crate::flow::{DeviceKey, StreamSums, TcpHealth, TcpTotals, TunnelRecord, TunnelTotal};
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
-use crate::packet::Mac;
+use crate::packet::{Encapsulation, FragmentCounts, Mac};
 use crate::pipeline::mirror::{Report, Trouble, Verdict};
-use crate::pipeline::{Mirror, Performance, SourceId};
+use crate::pipeline::{Extents, Mirror, Performance, SourceId};
 use crate::time::{Span, Timestamp};
 
 /// 2026-03-05T08:00:00Z.
@@ -641,6 +641,7 @@ fn tcp() -> TcpStatus {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a value for each field")]
 pub(crate) fn meter() -> MeterStatus {
     MeterStatus {
         source: SourceId::default(),
@@ -673,6 +674,26 @@ pub(crate) fn meter() -> MeterStatus {
         ],
         operations: vec![("modbus", "read", "request", 512), ("s7comm", "program", "request", 3)],
         faults: vec![("ipv4", "truncated", 17), ("tcp", "bad_offset", 2)],
+        extents: Extents { full: 1_203_000, partial: 1_000, none: 311 },
+        unknown: vec![("ether_type", 0x88cc, 300), ("ip", 2, 981)],
+        unknown_other: 0,
+        fragments: FragmentCounts {
+            fragments: 40,
+            reassembled: 19,
+            incomplete: 1,
+            evicted: 0,
+            overlaps: 2,
+            malformed: 0,
+        },
+        tunnels: vec![TunnelRecord {
+            kind: Encapsulation::Erspan,
+            ends: Some(([192, 0, 2, 1].into(), [192, 0, 2, 9].into())),
+            total: TunnelTotal { packets: 70_000, bytes: 9_100_000 },
+            first: NOW,
+            last: NOW,
+        }],
+        tunnel_totals: vec![(Encapsulation::Erspan, TunnelTotal { packets: 70_000, bytes: 9_100_000 })],
+        tunnels_evicted: 0,
         unread: vec![("tls_hellos", 3), ("quic_hellos", 1), ("quic_packets", 0), ("fingerprints", 0)],
         mirror: mirror(),
         copies: 17,

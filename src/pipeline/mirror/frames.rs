@@ -1,7 +1,7 @@
 //! [`Frames`]: what single frames tell of the mirror: whom they are for, whether they are whole, and whether they can be read.
 
 use super::Place;
-use super::types::Types;
+use super::commonest::Types;
 use crate::packet::{Digest, FaultReason, Frame, Link, Mac, UnknownType};
 
 /// Totals since start.

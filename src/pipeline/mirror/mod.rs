@@ -2,13 +2,13 @@
 //! clocks only from what it is told.
 
 mod check;
+mod commonest;
 mod conversations;
 mod duplicates;
 mod frames;
 mod sliding;
 #[cfg(test)]
 mod tests;
-mod types;
 mod verdict;
 
 use arrayvec::ArrayVec;

@@ -1,11 +1,11 @@
 //! From totals to verdicts: the thresholds, each with its reason.
 
 use super::check::{Check, Measure, Report, Trouble, Verdict};
+use super::commonest::described;
 use super::conversations::ConversationTotals;
 use super::duplicates::{DuplicateTotals, Duplicates};
 use super::frames::{FrameTotals, Frames};
 use super::sliding::Sliding;
-use super::types::described;
 use super::{Clock, Reading};
 use crate::flow::TcpTotals;
 use crate::time::{Span, Timestamp};

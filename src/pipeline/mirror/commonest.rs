@@ -46,6 +46,8 @@ pub(super) fn described(kind: UnknownType) -> String {
         UnknownType::Llc(n) => format!("LLC 0x{n:02x}"),
         UnknownType::Ppp(n) => format!("PPP 0x{n:04x}"),
         UnknownType::Ip(n) => format!("IP protocol {n}"),
+        UnknownType::Wireless(n) => format!("802.11 type {} subtype {}", n >> 4, n & 15),
+        UnknownType::WirelessProtected => "802.11, encrypted".to_owned(),
     }
 }
 
