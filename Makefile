@@ -1,5 +1,5 @@
 # Every target installs what it is missing, on Debian and its kin: as root or with sudo.
-.PHONY: run demo check test test-cross test-32-bit bench deb cross need-rust need-pcap need-test-tools need-home-assistant need-deb-tools
+.PHONY: run demo check test test-cross test-32-bit bench fuzz deb cross need-rust need-pcap need-test-tools need-home-assistant need-deb-tools
 
 APT := $(if $(filter 0,$(shell id -u)),,sudo) env DEBIAN_FRONTEND=noninteractive apt-get
 BIN := target/release/tapguard
@@ -36,8 +36,18 @@ test-32-bit: need-rust
 test-cross: need-rust
 	@for target in $(ARM); do packaging/cross.sh --test $$target || [ $$? = 77 ] || exit 1; done
 
+# Coverage-guided fuzzing, each target for FUZZ_SECONDS; from generated traffic, and from what earlier runs found.
+FUZZ_SECONDS := 600
+FUZZ_TARGETS := frame traffic flows capture_file
+fuzz: need-rust need-pcap
+	@cargo +nightly fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz or the nightly compiler is missing: rustup toolchain install nightly, cargo install cargo-fuzz" >&2; exit 1; }
+	cd fuzz && cargo run --bin seed
+	@for target in $(FUZZ_TARGETS); do cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 || exit 1; done
+
+# Parts of the data plane, then the program as a whole on large captures: those in BENCH_CAPTURES, else generated ones.
 bench: need-rust need-pcap
 	cargo bench --bench pipeline
+	cargo bench --bench process
 
 # The Debian package of this machine's architecture, or of TARGET as in `make cross`; in target/debian. Pages and
 # completions are written by the program of this machine.

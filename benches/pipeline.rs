@@ -6,7 +6,7 @@ use divan::{Bencher, black_box};
 use tapguard::capture::{Next, Recent, Source};
 use tapguard::demo::{Config, Network};
 use tapguard::packet::{Frame, Link, dissect};
-use tapguard::pipeline::{Judge, JudgeConfig, Meter, MeterConfig};
+use tapguard::pipeline::{Judge, JudgeConfig, Meter, MeterConfig, Mirror};
 use tapguard::time::{Span, Timestamp};
 
 const START: Timestamp = Timestamp::from_nanos(1_700_000_040_000_000_000);
@@ -63,6 +63,21 @@ fn recent(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(recording.frames.len())).bench_local(|| {
         for frame in recording.frames() {
             recent.push(black_box(&frame));
+        }
+    });
+}
+
+/// What the mirror's checks cost, duplicates included, while frames and digests are in the cache, as they are where
+/// each frame is metered at once.
+#[divan::bench]
+fn mirror(bencher: Bencher<'_, '_>) {
+    const HOT: usize = 512;
+    let recording = Recording::new();
+    let digests: Vec<_> = recording.frames().take(HOT).map(|frame| dissect(&frame)).collect();
+    let mut mirror = Mirror::new(1);
+    bencher.counter(ItemsCount::new(digests.len())).bench_local(|| {
+        for (frame, digest) in recording.frames().zip(&digests) {
+            black_box(mirror.handle(&frame, digest));
         }
     });
 }

@@ -17,12 +17,13 @@ const EXAMPLES: &str = "Examples:
   tapguard run --interface eth1                the daemon on a mirror port
   tapguard demo                                a generated network, then http://localhost:8080
   tapguard replay --learn 3600 day.pcapng      learn from the first hour, judge the rest
+  tapguard doctor --interface eth1             is the mirror port as it should be?
   tapguard check-config --config tapguard.toml
 
 Settings come from /etc/tapguard/tapguard.toml, conf.d/*.toml beside it, environment variables such as
 TAPGUARD_MQTT__HOST, and flags; later ones win.
 Exit codes: 0 well, 2 wrong arguments, 65 bad capture file, 66 missing file, 69 no interface or port, 73 no store,
-74 read or write failed, 75 store in use, 77 no permission, 78 bad configuration.";
+74 read or write failed, 75 store in use, 76 the doctor found something, 77 no permission, 78 bad configuration.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Capture files through the same pipeline; alerts go to standard output.
     Replay(Replay),
+    /// Listens for a while and says what is wrong with the mirror, the clock, the disk or the broker, and what helps.
+    Doctor(Doctor),
     /// Says whether a configuration is good; changes nothing.
     CheckConfig(CheckConfig),
     /// The interfaces that can be listened on, and which one `auto` would choose.
@@ -73,9 +76,9 @@ pub(crate) struct Run {
     pub(crate) settings: Settings,
     #[command(flatten)]
     pub(crate) serving: Serving,
-    /// Interface to listen on; auto chooses one.
+    /// Interface to listen on; auto chooses one. May be repeated.
     #[arg(long, value_name = "NAME")]
-    pub(crate) interface: Option<String>,
+    pub(crate) interface: Vec<String>,
     /// Play the generated network where there is no permission to capture or no traffic.
     #[arg(long)]
     pub(crate) or_demo: bool,
@@ -99,7 +102,32 @@ pub(crate) struct Replay {
     /// Capture time to learn from before judging, in seconds; without it there is no baseline.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) learn: Option<u64>,
+    /// Directory for the packets around each alert, of its devices: a pcapng named after the alert's id. The oldest of
+    /// such files in it make room at evidence.quota_mb.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) evidence: Option<PathBuf>,
     /// How alerts are written.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+    /// At the end, tell on standard error how far packets were decoded and which types were unknown.
+    #[arg(long)]
+    pub(crate) decoding: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    /// Interface to listen on; auto chooses one.
+    #[arg(long, value_name = "NAME", conflicts_with = "files")]
+    pub(crate) interface: Option<String>,
+    /// Time to listen.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seconds: u64,
+    /// Capture files to look at instead; - is standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// How it is told.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 }

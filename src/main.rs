@@ -25,7 +25,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => {
             let mut flags = args.settings.set.clone();
-            flags.extend(args.interface.map(|name| ("network.interface".to_owned(), name)));
+            if !args.interface.is_empty() {
+                flags.push(("network.interface".to_owned(), args.interface.join(",")));
+            }
             let speed = args.serving.speed;
             let origin = if args.or_demo { Origin::TapOrDemo { speed } } else { Origin::Tap };
             serve(&args.settings, &args.serving, flags, origin)
@@ -35,6 +37,10 @@ fn main() -> ExitCode {
             serve(&args.settings, &args.serving, args.settings.set.clone(), origin)
         }
         Command::Replay(args) => replay(args),
+        Command::Doctor(args) => match doctor(args) {
+            Ok(diagnosis) => return ExitCode::from(diagnosis.exit_code()),
+            Err(error) => Err(error),
+        },
         Command::CheckConfig(args) => check_config(&args),
         Command::Interfaces => interfaces(),
         Command::Generate(args) => generate::write(&args.directory).map_err(AppError::Output),
@@ -78,12 +84,16 @@ fn serve(
 fn replay(args: cli::Replay) -> Result<(), AppError> {
     let config = load(&args.settings, args.settings.set.clone())?;
     log(config.log);
-    let format = match args.format {
-        cli::Format::Text => app::Format::Text,
-        cli::Format::Json => app::Format::Json,
-    };
+    let format = format(args.format);
     let learn = args.learn.map(Span::from_secs);
-    let request = app::Replay { files: args.files, learn, format, meter: config.meter, judge: config.judge };
+    let request = app::Replay {
+        files: args.files,
+        learn,
+        format,
+        evidence: args.evidence.map(|directory| (directory, config.store)),
+        meter: config.meter,
+        judge: config.judge,
+    };
     let summary = app::replay(&request, &mut BufWriter::new(io::stdout().lock()))?;
     tracing::info!(
         frames = summary.counters.frames,
@@ -95,7 +105,28 @@ fn replay(args: cli::Replay) -> Result<(), AppError> {
         no_model = summary.no_model,
         "replayed"
     );
+    if args.decoding {
+        // There is nobody left to tell when standard error is gone.
+        drop(write!(io::stderr(), "{}", summary.decoding));
+    }
     Ok(())
+}
+
+fn doctor(args: cli::Doctor) -> Result<app::Diagnosis, AppError> {
+    let mut flags = args.settings.set.clone();
+    flags.extend(args.interface.map(|name| ("network.interface".to_owned(), name)));
+    let config = load(&args.settings, flags)?;
+    log(config.log);
+    let request =
+        app::Doctor { files: args.files, listen: Span::from_secs(args.seconds), format: format(args.format) };
+    app::doctor(&config, &request, &mut BufWriter::new(io::stdout().lock()))
+}
+
+const fn format(format: cli::Format) -> app::Format {
+    match format {
+        cli::Format::Text => app::Format::Text,
+        cli::Format::Json => app::Format::Json,
+    }
 }
 
 fn check_config(args: &cli::CheckConfig) -> Result<(), AppError> {
@@ -108,7 +139,9 @@ fn check_config(args: &cli::CheckConfig) -> Result<(), AppError> {
         return Ok(());
     }
     let config = load(&args.settings, args.settings.set.clone())?;
-    capture::check_filter(&config.capture.filter)?;
+    for source in &config.capture {
+        capture::check_filter(source.filter())?;
+    }
     writeln!(out, "the configuration is good").map_err(AppError::Output)
 }
 

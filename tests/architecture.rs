@@ -31,7 +31,7 @@ const PURE: [&str; 10] =
     ["time", "bounded", "packet", "flow", "feature", "baseline", "model", "behaviour", "alert", "pipeline"];
 
 /// Which modules may name which crate.
-const FENCES: [(&str, &[&str]); 14] = [
+const FENCES: [(&str, &[&str]); 15] = [
     ("etherparse", &["packet", "demo"]),
     ("smoltcp", &["packet", "demo"]),
     ("pcap", &["capture"]),
@@ -40,6 +40,7 @@ const FENCES: [(&str, &[&str]); 14] = [
     ("sled", &["store"]),
     ("rumqttc", &["mqtt"]),
     ("rustls", &["mqtt"]),
+    ("ring", &["packet"]),
     ("tiny_http", &["http"]),
     ("tungstenite", &["http"]),
     ("config", &["config"]),

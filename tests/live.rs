@@ -1,6 +1,7 @@
 //! A cable, a capture played into it, and the daemon at its other end.
 
 use std::collections::BTreeSet;
+use std::net::UdpSocket;
 use std::path::Path;
 
 use serde_json::Value;
@@ -213,4 +214,115 @@ fn a_quiet_interface_gives_way_to_the_generated_network_and_says_so() {
     let source =
         wait_for("the source", || Some(daemon.statistics()["capture"].clone()).filter(|c| !c.is_null()));
     assert_eq!(source["kind"], "demo", "{source}");
+}
+
+#[test]
+fn two_interfaces_are_listened_to_and_one_may_go() {
+    let (first, second) = match (Cable::new("one"), Cable::new("two")) {
+        (Ok(first), Ok(second)) => (first, second),
+        (Err(why), _) | (_, Err(why)) => return skipped("two interfaces", why),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("quiet.pcap");
+    let frames = capture::write(&file, Span::from_secs(600), Span::ZERO, Span::from_secs(60));
+    let path = file.display().to_string();
+    let store = folder.path().join("store").display().to_string();
+    let daemon =
+        Daemon::start(&["run", "--interface", &first.tap, "--interface", &second.tap, "--store", &store]);
+    let of = |n: usize| daemon.statistics()["capture"]["sources"][n].clone();
+    let frames_of = |n: usize, wanted: u64| {
+        wait_for("the frames of one source", || (of(n)["frames"].as_u64() >= Some(wanted)).then_some(()));
+        assert_eq!(of(n)["frames"], wanted);
+    };
+    wait_for("both sources", || of(1)["name"].as_str().map(drop));
+    assert_eq!((of(0)["name"].as_str(), of(1)["name"].as_str()), (Some(&*first.tap), Some(&*second.tap)));
+    first.play(&path, "100");
+    frames_of(0, frames);
+    let devices = |daemon: &Daemon| daemon.statistics()["devices"]["active"].as_u64();
+    let seen = wait_for("the devices", || devices(&daemon).filter(|&n| n > 0));
+    second.play(&path, "100");
+    frames_of(1, frames);
+    wait_for("both to be added up", || {
+        (daemon.statistics()["traffic"]["packets"].as_u64() == Some(2 * frames)).then_some(())
+    });
+    assert_eq!(devices(&daemon), Some(seen), "a device on two is one");
+
+    first.pull();
+    wait_for("the loss", || (of(0)["state"] == "waiting").then_some(()));
+    second.play(&path, "100");
+    frames_of(1, 2 * frames);
+    assert!(first.plug());
+    wait_for("the first again", || (of(0)["state"] != "waiting").then_some(()));
+    first.play(&path, "100");
+    frames_of(0, 2 * frames);
+}
+
+#[test]
+fn at_top_speed_what_is_not_seen_is_counted() {
+    let cable = match Cable::new("fast") {
+        Ok(cable) => cable,
+        Err(why) => return skipped("top speed", why),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("fast.pcap");
+    let frames = capture::write(&file, Span::from_secs(60), Span::ZERO, Span::from_secs(1_200));
+    let store = folder.path().join("store").display().to_string();
+    let small = ["--set", "network.buffer_size=524288", "--set", "network.snapshot_length=65535"];
+    let daemon =
+        Daemon::start(&[&["run", "--interface", &cable.tap, "--store", &store], &small[..]].concat());
+    let loops = 20;
+    cable.play_at_top_speed(&file.display().to_string(), loops);
+    let sent = frames * loops;
+    let counted = wait_for("every frame to be counted", || {
+        let statistics = daemon.statistics();
+        let seen = statistics["capture"]["frames"].as_u64()?;
+        let lost = statistics["drops"]["kernel"].as_u64()?;
+        (seen + lost >= sent).then_some((seen, lost))
+    });
+    assert_eq!(counted.0 + counted.1, sent, "{counted:?}");
+    assert!(counted.0 > 0);
+    println!("{sent} sent, {} seen, {} dropped by the kernel", counted.0, counted.1);
+}
+
+#[test]
+fn frames_that_a_switch_sends_are_taken_out_of_their_datagrams() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("quiet.pcap");
+    let frames = capture::write(&file, Span::from_secs(600), Span::ZERO, Span::from_secs(60));
+    let store = folder.path().join("store").display().to_string();
+    // Free now, which is as near as one comes to a port that the daemon can be told.
+    let ports = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let listen = format!("network.mirror_listen={},{}", ports[0], ports[1]);
+    let daemon = Daemon::start(&["run", "--set", &listen, "--store", &store]);
+    assert!(daemon.source.contains(&ports[0].to_string()), "{}", daemon.source);
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut files = Files::open(&[file]).unwrap();
+    let (mut macs, mut sent) = (BTreeSet::new(), 0);
+    while let Next::Frame(frame) = files.next().unwrap() {
+        let (to, head) = if sent % 2 == 0 {
+            (ports[0], &[1, 0, 0, 1, 1][..])
+        } else {
+            (ports[1], &[8, 0, 0, 0, 0, 0, 1, 0][..])
+        };
+        sender.send_to(&[head, frame.bytes].concat(), to).unwrap();
+        macs.insert(dissect(&frame).source.to_string());
+        sent += 1;
+    }
+    sender.send_to(b"no frame", ports[0]).unwrap();
+    assert_eq!(sent, frames);
+    let sources = wait_for("all frames", || {
+        let sources = daemon.statistics()["capture"]["sources"].clone();
+        let all: u64 = (0..2).filter_map(|n| sources[n]["frames"].as_u64()).sum();
+        (all == frames && sources[0]["mirror"]["foreign"] == 1).then_some(sources)
+    });
+    assert_eq!(sources[0]["mirror"]["senders"][0]["ip"], "127.0.0.1");
+    assert_eq!((&sources[0]["kind"], &sources[1]["kernel_drops"]), (&Value::from("mirror"), &Value::from(0)));
+    let known = daemon.get("/api/devices").json();
+    let known: BTreeSet<_> = known["devices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|d| d["mac"].as_str().map(str::to_owned))
+        .collect();
+    assert!(!known.is_empty() && known.is_subset(&macs), "{known:?} of {macs:?}");
 }

@@ -53,6 +53,7 @@ fn an_owner_sets_up_a_new_tap_in_a_browser() {
     what_another_set_is_not_overwritten(&mut browser, &daemon, &token);
     every_room_is_shown_at_every_size(&mut browser);
     capture_is_stopped_and_started(&mut browser);
+    packets_are_captured_on_demand(&mut browser);
     let first = daemon.address;
     assert_eq!(daemon.stop().0, Some(0));
 
@@ -163,6 +164,23 @@ fn capture_is_stopped_and_started(browser: &mut Browser) {
     browser.wait_for_text("#source", "stopped on request");
     browser.click("#capture-switch");
     browser.wait_for_text("#capture-said", "Started.");
+}
+
+fn packets_are_captured_on_demand(browser: &mut Browser) {
+    browser.value("document.querySelector('#captures').open = true");
+    browser.write("#captures-filter", "tcp prt 80");
+    browser.click("#captures-start");
+    browser.wait_for_text("#captures-said", "bad filter");
+    browser.write("#captures-filter", "ip");
+    browser.write("#captures-seconds", "600");
+    browser.click("#captures-start");
+    browser.wait_for_text("#captures-said", "has begun");
+    browser.click("#captures-list button[aria-label^=Stop]");
+    browser.wait_for_text("#captures-list", "ended: stopped");
+    browser.click("#captures-list button[aria-label^=Download]");
+    browser.wait_for_text("#captures-said", "Saved as tapguard-capture-1.pcapng");
+    browser.click("#captures-list button[aria-label^=Delete]");
+    browser.wait_for_text("#captures-list", "No capture yet.");
 }
 
 #[test]

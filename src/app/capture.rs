@@ -1,16 +1,19 @@
-//! The capture thread: source to meter, observations to the judge. It never waits for anyone.
+//! A capture thread: source to meter, observations to the judge. It never waits for anyone.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError};
 
+use super::reading;
 use super::status::{self, Readings};
-use crate::capture::{self, CaptureError, Next, Recent, Source, Tap, TapState};
+use crate::capture::{
+    CaptureError, Mirror, Moments, Next, Recent, Recorder, Source, SourceConfig, Tap, TapState,
+};
 use crate::control::{
     BaselinePhase, Board, CaptureCommand, CaptureState, CaptureStatus, CommandRefused, SourceKind,
 };
 use crate::demo::Paced;
-use crate::pipeline::{Meter, MeterConfig, Observation};
+use crate::pipeline::{Meter, MeterConfig, Observation, SourceId};
 use crate::sys::clock::{self, Stopwatch};
 use crate::sys::one_line;
 use crate::time::{Span, Timestamp};
@@ -19,6 +22,8 @@ use crate::time::{Span, Timestamp};
 pub(super) enum Input {
     /// A live tap.
     Tap(Box<Tap>),
+    /// A listener for mirrored frames.
+    Mirror(Box<Mirror>),
     /// The generated network.
     Demo {
         /// The network at its pace.
@@ -29,9 +34,27 @@ pub(super) enum Input {
 }
 
 impl Input {
+    /// Opens what is configured.
+    pub(super) fn open(config: &SourceConfig) -> Result<Self, CaptureError> {
+        match config {
+            SourceConfig::Tap(config) => Ok(Self::Tap(Box::new(Tap::open(config.clone())?))),
+            SourceConfig::Mirror(config) => Ok(Self::Mirror(Box::new(Mirror::open(config.clone())?))),
+        }
+    }
+
+    /// What it was opened with; none for the generated network.
+    pub(super) fn config(&self) -> Option<SourceConfig> {
+        match self {
+            Self::Tap(tap) => Some(SourceConfig::Tap(tap.config().clone())),
+            Self::Mirror(mirror) => Some(SourceConfig::Mirror(mirror.config().clone())),
+            Self::Demo { .. } => None,
+        }
+    }
+
     pub(super) fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Tap(tap) => tap.as_mut(),
+            Self::Mirror(mirror) => mirror.as_mut(),
             Self::Demo { network, .. } => network.as_mut(),
         }
     }
@@ -39,6 +62,7 @@ impl Input {
     pub(super) fn kind(&self) -> SourceKind {
         match self {
             Self::Tap(_) => SourceKind::Interface,
+            Self::Mirror(_) => SourceKind::Mirror,
             Self::Demo { .. } => SourceKind::Demo,
         }
     }
@@ -46,6 +70,7 @@ impl Input {
     pub(super) fn name(&self) -> &str {
         match self {
             Self::Tap(tap) => tap.interface(),
+            Self::Mirror(mirror) => mirror.name(),
             Self::Demo { .. } => "generated network",
         }
     }
@@ -54,6 +79,7 @@ impl Input {
     fn is_watching(&self) -> bool {
         match self {
             Self::Tap(tap) => *tap.state() == TapState::Running,
+            Self::Mirror(mirror) => *mirror.state() == TapState::Running,
             Self::Demo { .. } => true,
         }
     }
@@ -61,6 +87,7 @@ impl Input {
     fn stop(&mut self) {
         match self {
             Self::Tap(tap) => tap.stop(),
+            Self::Mirror(mirror) => mirror.stop(),
             Self::Demo { network, .. } => network.pause(),
         }
     }
@@ -68,6 +95,7 @@ impl Input {
     fn start(&mut self) -> Result<(), CommandRefused> {
         match self {
             Self::Tap(tap) => tap.start().map_err(|error| impossible(&error)),
+            Self::Mirror(mirror) => mirror.start().map_err(|error| impossible(&error)),
             Self::Demo { network, .. } => {
                 network.resume();
                 Ok(())
@@ -75,10 +103,18 @@ impl Input {
         }
     }
 
-    fn reopen(&mut self, config: capture::Config) -> Result<(), CommandRefused> {
-        match self {
-            Self::Tap(tap) => tap.reopen(config).map_err(|error| impossible(&error)),
-            Self::Demo { .. } => {
+    fn reopen(&mut self, config: SourceConfig) -> Result<(), CommandRefused> {
+        match (self, config) {
+            (Self::Tap(tap), SourceConfig::Tap(config)) => {
+                tap.reopen(config).map_err(|error| impossible(&error))
+            }
+            (Self::Mirror(mirror), SourceConfig::Mirror(config)) => {
+                mirror.reopen(config).map_err(|error| impossible(&error))
+            }
+            (Self::Tap(_) | Self::Mirror(_), _) => {
+                Err(CommandRefused::Impossible("an interface is no address".to_owned()))
+            }
+            (Self::Demo { .. }, _) => {
                 let why = "the generated network is played, which has no interface; start the daemon anew to use one";
                 Err(CommandRefused::Impossible(why.to_owned()))
             }
@@ -88,6 +124,7 @@ impl Input {
     pub(super) fn why(&self) -> &str {
         match self {
             Self::Tap(tap) => tap.why(),
+            Self::Mirror(_) => "configured",
             Self::Demo { why, .. } => why,
         }
     }
@@ -97,16 +134,28 @@ fn impossible(error: &CaptureError) -> CommandRefused {
     CommandRefused::Impossible(one_line(error))
 }
 
+/// What the judging thread hears.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) from: SourceId,
+    /// None where it will say nothing more.
+    pub(super) seen: Option<Observation>,
+}
+
 /// The thread's state.
 pub(super) struct CaptureLoop {
+    pub(super) source: SourceId,
     pub(super) input: Input,
     pub(super) meter: Meter,
     pub(super) recent: Recent,
+    /// Of captures on demand; there are few.
+    pub(super) recorders: Vec<Recorder>,
     pub(super) config: MeterConfig,
     pub(super) commands: Receiver<CaptureCommand>,
     pub(super) board: Arc<Board>,
-    pub(super) observations: SyncSender<Observation>,
-    pub(super) stop: Arc<AtomicBool>,
+    pub(super) observations: SyncSender<Heard>,
+    /// That all are to stop, or this one.
+    pub(super) stop: [Arc<AtomicBool>; 2],
 }
 
 /// What the thread remembers from one frame to the next.
@@ -135,15 +184,19 @@ impl CaptureLoop {
         let (readings, watching) = (Readings::default(), self.input.is_watching());
         let mut round = Round { readings, watching, look: Timestamp::EPOCH };
         let mut published = Stopwatch::start();
+        self.settle();
         self.publish(readings, false);
-        while !self.stop.load(Ordering::Relaxed) {
+        while !self.stop.iter().any(|stop| stop.load(Ordering::Relaxed)) {
             let mut quiet_tick = false;
             let mut due = false;
+            let mut latest = None;
             match self.input.source().next()? {
                 Next::Frame(frame) => {
                     due = frame.time >= round.look;
-                    round.readings.last_packet = Some(frame.time);
+                    latest = Some(frame.time);
+                    round.readings.last_packet = latest;
                     self.recent.push(&frame);
+                    self.recorders.iter_mut().for_each(|recorder| recorder.push(&frame));
                     self.meter.handle_frame(&frame);
                 }
                 Next::Idle(now) => {
@@ -153,23 +206,38 @@ impl CaptureLoop {
                 Next::End => break,
             }
             // The clock is read once a tick, not once a frame.
-            let Ok(ticked) = forward(&mut self.meter, &self.observations, &mut round.readings) else { break };
+            let Ok(ticked) = self.forward(&mut round.readings) else { break };
             if ticked || quiet_tick || due {
                 round.look = self.meter.now().unwrap_or_default() + Self::LOOK;
+                self.recorders.retain_mut(Recorder::flush);
                 while let Ok(command) = self.commands.try_recv() {
                     self.obey(command, &mut round);
                 }
             }
             if (ticked || quiet_tick) && published.elapsed() >= Self::PUBLISH {
                 published = Stopwatch::start();
+                let counters = self.input.source().counters();
+                reading::take(&mut self.meter, self.input.kind(), &counters, latest);
                 self.publish(round.readings, false);
             }
         }
+        for mut recorder in self.recorders.drain(..) {
+            recorder.flush();
+        }
         self.meter.finish();
         // The judge may be gone; what it did not take it does not miss.
-        drop(forward(&mut self.meter, &self.observations, &mut round.readings));
-        self.publish(round.readings, true);
+        drop(self.forward(&mut round.readings));
+        drop(self.observations.try_send(Heard { from: self.source, seen: None }));
+        // One that is not wanted any more is shown no more.
+        if !matches!(self.commands.try_recv(), Err(TryRecvError::Disconnected)) {
+            self.publish(round.readings, true);
+        }
         Ok(())
+    }
+
+    /// Shows the source before the thread runs.
+    pub(super) fn announce(&mut self) {
+        self.publish(Readings::default(), false);
     }
 
     /// No frame came. What came between a loss and the opening again nobody saw.
@@ -190,6 +258,13 @@ impl CaptureLoop {
         let (done, reply) = match command {
             CaptureCommand::Recent { most, since, reply } => {
                 return reply.send(Ok(self.recent.snapshot(most, since)));
+            }
+            CaptureCommand::Moments { next, reply } => {
+                return reply.send(Ok(self.moments(next)));
+            }
+            CaptureCommand::Record { recorder, past, reply } => {
+                self.recorders.push(*recorder);
+                return reply.send(Ok(self.moments(if past { 0 } else { u64::MAX })));
             }
             CaptureCommand::Stop { reply } => {
                 self.input.stop();
@@ -215,26 +290,45 @@ impl CaptureLoop {
         reply.send(done);
     }
 
+    /// What was seen last, with what is told of it.
+    fn moments(&mut self, next: u64) -> Moments {
+        Moments {
+            source: self.input.name().to_owned(),
+            counters: self.input.source().counters(),
+            packets: self.recent.snapshot_after(next),
+        }
+    }
+
     /// The source was asked for anew; nobody saw what came before.
     fn resumed(&mut self, round: &mut Round) {
         let (name, watching) = (self.input.name(), self.input.is_watching());
         tracing::info!("capture on {name} is asked for; {}", if watching { "open" } else { "not open yet" });
         self.meter.handle_unwatched(clock::now());
         round.watching = watching;
+        self.settle();
+    }
+
+    /// Says where the frames come from now.
+    fn settle(&mut self) {
+        if let Input::Tap(tap) = &self.input {
+            reading::place(&mut self.meter, tap.interface());
+        }
     }
 
     fn publish(&mut self, readings: Readings, ended: bool) {
         let counters = self.input.source().counters();
         let now = self.meter.now().unwrap_or_default();
         let quiet = readings.last_packet.is_none_or(|at| now.since(at) > Self::QUIET);
+        let of = |state: &TapState| match state {
+            TapState::Waiting(why) => CaptureState::Waiting(why.clone()),
+            TapState::Running if quiet => CaptureState::Quiet,
+            TapState::Running => CaptureState::Running,
+            TapState::Stopped => CaptureState::Stopped,
+        };
         let (state, losses) = match &self.input {
             _ if ended => (CaptureState::Ended, 0),
-            Input::Tap(tap) => match tap.state() {
-                TapState::Waiting(why) => (CaptureState::Waiting(why.clone()), tap.losses()),
-                TapState::Running if quiet => (CaptureState::Quiet, tap.losses()),
-                TapState::Running => (CaptureState::Running, tap.losses()),
-                TapState::Stopped => (CaptureState::Stopped, tap.losses()),
-            },
+            Input::Tap(tap) => (of(tap.state()), tap.losses()),
+            Input::Mirror(mirror) => (of(mirror.state()), mirror.losses()),
             Input::Demo { network, .. } if network.is_paused() => (CaptureState::Stopped, 0),
             Input::Demo { .. } => (CaptureState::Running, 0),
         };
@@ -245,35 +339,36 @@ impl CaptureLoop {
             state,
             counters,
             losses,
+            mirror: match &self.input {
+                Input::Mirror(mirror) => Some(mirror.mirror_counters().clone()),
+                Input::Tap(_) | Input::Demo { .. } => None,
+            },
         };
         let judge = self.board.judge.latest();
         let armed = judge.as_deref().filter(|j| j.baseline.phase == BaselinePhase::Armed);
         let strangers = armed.map(|j| j.strangers.as_slice());
-        let status = status::meter(&self.meter, &self.config.flow, capture, readings, strangers);
+        let status =
+            status::meter((self.source, &self.meter), &self.config.flow, capture, readings, strangers);
         self.board.meter.publish(status);
+    }
+
+    /// Hands over what was observed; whether a tick was among it.
+    fn forward(&mut self, readings: &mut Readings) -> Result<bool, JudgeGone> {
+        let mut ticked = false;
+        while let Some(observation) = self.meter.poll_observation() {
+            ticked |= matches!(observation, Observation::Time(_) | Observation::Step(_));
+            match self.observations.try_send(Heard { from: self.source, seen: Some(observation) }) {
+                Ok(()) => {}
+                Err(TrySendError::Full(_)) => readings.observations_dropped += 1,
+                Err(TrySendError::Disconnected(_)) => return Err(JudgeGone),
+            }
+        }
+        Ok(ticked)
     }
 }
 
 /// The judging thread has ended.
 struct JudgeGone;
-
-/// Hands over what was observed; whether a tick was among it.
-fn forward(
-    meter: &mut Meter,
-    to: &SyncSender<Observation>,
-    readings: &mut Readings,
-) -> Result<bool, JudgeGone> {
-    let mut ticked = false;
-    while let Some(observation) = meter.poll_observation() {
-        ticked |= matches!(observation, Observation::Time(_) | Observation::Step(_));
-        match to.try_send(observation) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => readings.observations_dropped += 1,
-            Err(TrySendError::Disconnected(_)) => return Err(JudgeGone),
-        }
-    }
-    Ok(ticked)
-}
 
 #[cfg(test)]
 mod tests {
@@ -281,6 +376,7 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::capture;
     use crate::control::CommandQueue;
     use crate::demo::{self, Network};
 
@@ -288,7 +384,7 @@ mod tests {
     struct Bench {
         board: Arc<Board>,
         queue: CommandQueue,
-        observations: Receiver<Observation>,
+        observations: Receiver<Heard>,
         stop: Arc<AtomicBool>,
         ended: thread::JoinHandle<Result<(), CaptureError>>,
     }
@@ -298,18 +394,21 @@ mod tests {
             let network = Network::new(demo::Config::new(1, Timestamp::from_parts(1_700_000_040, 0)));
             let input = Input::Demo { network: Box::new(Paced::new(network, speed)), why: String::new() };
             let (board, stop) = (Arc::new(Board::default()), Arc::new(AtomicBool::new(false)));
-            let (queue, commands) = CommandQueue::new();
+            let (queue, _) = CommandQueue::new();
+            let source = SourceId::default();
             let (sender, observations) = sync_channel(1_024);
             let config = MeterConfig::default();
             let capture = CaptureLoop {
+                source,
                 input,
                 meter: Meter::new(&config),
                 recent: Recent::new(),
+                recorders: Vec::new(),
                 config,
-                commands: commands.capture,
+                commands: queue.add_source(source),
                 board: Arc::clone(&board),
                 observations: sender,
-                stop: Arc::clone(&stop),
+                stop: [Arc::clone(&stop), Arc::default()],
             };
             Self { board, queue, observations, stop, ended: thread::spawn(|| capture.run()) }
         }
@@ -341,7 +440,7 @@ mod tests {
         for speed in [u32::MAX, 1] {
             let bench = Bench::new(speed);
             bench.wait_beyond(0);
-            let newest = bench.queue.recent_packets(3, None).unwrap();
+            let newest = bench.queue.recent_packets(None, 3, None).unwrap();
             assert_eq!(newest.frames().count(), newest.held().min(3));
             assert!(newest.held() > 0);
             let watch = Stopwatch::start();
@@ -362,7 +461,8 @@ mod tests {
     #[test]
     fn the_generated_network_has_no_interface_to_open() {
         let bench = Bench::new(1);
-        let refused = bench.queue.reopen_capture(capture::Config::default()).unwrap_err();
+        let tap = SourceConfig::Tap(capture::Config::default());
+        let refused = bench.queue.reopen_capture(SourceId::default(), tap).unwrap_err();
         assert!(matches!(&refused, CommandRefused::Impossible(why) if why.contains("generated network")));
         assert_eq!(bench.shown().0, CaptureState::Running);
         bench.end();

@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
@@ -13,33 +12,39 @@ use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use super::AppError;
-use super::capture::{CaptureLoop, Input};
+use super::capture::Input;
 use super::desk::{Desk, Request};
+use super::evidence::{EvidenceDesk, Gatherer};
+use super::housekeeping::Housekeeping;
 use super::judging::JudgeLoop;
 use super::opening::Opening;
+use super::recording::Recordings;
 use super::reload::{Changes, Reload};
 use super::settings::Settings;
 use super::start::{self, Options};
 use super::supervision::Supervision;
+use super::taps::{Ended, Seat, Taps};
 use super::trial::Trial;
-use crate::capture::{CaptureError, Recent};
 use crate::config::{Config, Origin};
 use crate::control::{
-    Board, CommandQueue, CommandRefused, DeviceSummary, SettingsAnswer, SettingsChange, SettingsDesk,
+    Board, CaptureDesk, CommandQueue, CommandRefused, SettingsAnswer, SettingsChange, SettingsDesk,
     SettingsRefused,
 };
 use crate::http::{self, About, Parts, Server};
 use crate::mqtt;
+use crate::pipeline::{Confluence, MeterConfig};
 use crate::store::Store;
-use crate::sys::clock::{self, Stopwatch};
+use crate::sys::clock;
 use crate::sys::one_line;
 use crate::time::Span;
 
 /// Everything that runs, in the order in which it stops.
 struct Daemon {
-    stop_capture: Arc<AtomicBool>,
-    capture_ended: oneshot::Receiver<Result<(), CaptureError>>,
+    taps: Arc<Taps>,
+    capture_ended: mpsc::Receiver<Ended>,
     judge_ended: oneshot::Receiver<()>,
+    evidence_ended: oneshot::Receiver<()>,
+    recordings: Arc<Recordings>,
     stop_mqtt: watch::Sender<bool>,
     mqtt: Option<JoinHandle<()>>,
     commands: CommandQueue,
@@ -55,7 +60,8 @@ mod deadline {
     use crate::time::Span;
 
     pub(super) const CAPTURE: Span = Span::from_secs(2);
-    pub(super) const JUDGE: Span = Span::from_secs(4);
+    pub(super) const JUDGE: Span = Span::from_secs(3);
+    pub(super) const FILES: Span = Span::from_secs(1);
     pub(super) const MQTT: Span = Span::from_secs(3);
     pub(super) const HTTP: Span = Span::from_secs(1);
     pub(super) const STORE: Span = Span::from_secs(4);
@@ -78,7 +84,7 @@ pub fn run(
     reload: Reload,
     console: &mut dyn Write,
 ) -> Result<(), AppError> {
-    let Opening { input, config: full, settings, store, replaced, passing } =
+    let Opening { inputs, config: full, settings, store, replaced, passing } =
         Opening::open(config, options, reload)?;
     let runtime = Builder::new_current_thread()
         .enable_all()
@@ -86,7 +92,7 @@ pub fn run(
         .map_err(|source| AppError::Start { what: "the runtime", source })?;
     // Before anyone is told that it runs: a stop that comes at once is orderly too.
     let result = Signals::new(&runtime).and_then(|signals| {
-        let parts = Opened { config: full, plain: config, input, store, replaced, settings: &settings };
+        let parts = Opened { config: full, plain: config, inputs, store, replaced, settings: &settings };
         let daemon = start(parts, options, &runtime, console)?;
         let supervision = Supervision::new(options.manager.clone());
         runtime.block_on(daemon.wait_and_stop(signals, settings, supervision))
@@ -106,71 +112,73 @@ struct Opened<'a> {
     config: Config,
     /// Without what was set remotely.
     plain: &'a Config,
-    input: Input,
+    inputs: Vec<Input>,
     store: Store,
     replaced: bool,
     settings: &'a Settings,
 }
 
+/// What the meter of a source that tells the time many times a second is made with.
+fn suit(meter: &mut MeterConfig, inputs: &[Input]) -> Result<(), AppError> {
+    meter.longest_step = LONGEST_STEP;
+    // Whoever sends to a tap must not know which keys collide. No result depends on it.
+    if inputs.iter().any(|input| !matches!(input, Input::Demo { .. })) {
+        meter.flow.hash_seed = getrandom::u64().map_err(|_| AppError::NoChance("the key of the tables"))?;
+    }
+    Ok(())
+}
+
 fn start(
-    opened: Opened<'_>,
+    Opened { mut config, plain, inputs, store, replaced, settings }: Opened<'_>,
     options: &Options,
     runtime: &Runtime,
     console: &mut dyn Write,
 ) -> Result<Daemon, AppError> {
-    let Opened { mut config, plain, input, store, replaced, settings } = opened;
     let board = Arc::new(Board::default());
     let (commands, asked) = CommandQueue::new();
-    // A live source tells the time many times a second.
-    config.meter.longest_step = LONGEST_STEP;
-    let meter = start::meter(&config.meter, &store)?;
+    suit(&mut config.meter, &inputs)?;
     let judge = start::judge(config.judge.clone(), &store)?;
     let token = start::admin_token(&store, options.new_token)?;
     let (desk, requests) = Desk::open(settings.shown(), store.clone());
-    let parts = Parts {
-        board: Arc::clone(&board),
-        archive: Arc::new(store.clone()),
-        feed: store.feed(),
-        commands: commands.clone(),
-        settings: Arc::clone(&desk),
-        token: token.hash.clone(),
-        about: about(&config),
+    let recordings = Arc::new(Recordings::new(store.captures(), commands.clone()));
+    let http = {
+        let (board, commands, settings) = (Arc::clone(&board), commands.clone(), Arc::clone(&desk));
+        let captures: Arc<dyn CaptureDesk> = Arc::<Recordings>::clone(&recordings);
+        let (archive, feed, evidence) = (Arc::new(store.clone()), store.feed(), store.evidence());
+        let (token, about) = (token.hash.clone(), about(&config));
+        let parts = Parts { board, archive, feed, commands, evidence, captures, settings, token, about };
+        listen(&config, plain, parts)?
     };
-    let http = listen(&config, plain, parts)?;
-    start::announce(&store, token.fresh.as_ref(), &shown(http.address()), &announcement(&input), console)?;
+    start::announce(&store, token.fresh.as_ref(), &shown(http.address()), &announcement(&inputs), console)?;
 
     let (sender, observations) = sync_channel(OBSERVATIONS);
-    let stop_capture = Arc::new(AtomicBool::new(false));
-    let capture = CaptureLoop {
-        input,
-        meter,
-        recent: Recent::new(),
-        config: config.meter,
-        commands: asked.capture,
-        board: Arc::clone(&board),
-        observations: sender,
-        stop: Arc::clone(&stop_capture),
-    };
+    let (ended, capture_ended) = mpsc::channel(Taps::ENDS);
+    let sources = start::meters(&config.meter, inputs, &store)?;
+    let seat = Seat { meter: config.meter, observations: sender, ended };
+    let taps = Arc::new(Taps::new(&board, &commands, seat));
+    let (evidence, evidence_ended) = gather(&store, &commands, config.store.evidence_snapshot)?;
     let judging = JudgeLoop {
+        evidence,
         judge,
         observations,
-        commands: asked.judge,
+        confluence: Confluence::new(),
+        commands: asked,
         store: store.clone(),
         board: Arc::clone(&board),
         training: None,
         replaced,
     };
     let judge_ended = spawn("judge", move || judging.run())?;
-    let capture_ended = spawn("capture", move || capture.run())?;
+    taps.start(sources)?;
     let (stop_mqtt, stop) = watch::channel(false);
-    let mqtt = config.mqtt.map(|settings| {
-        let parts = mqtt_parts(&store, &board, &commands, &desk, stop);
-        runtime.spawn(mqtt::run(settings, parts))
-    });
+    let parts = || mqtt_parts(&store, &board, &commands, &desk, stop);
+    let mqtt = config.mqtt.map(|settings| runtime.spawn(mqtt::run(settings, parts())));
     Ok(Daemon {
-        stop_capture,
+        taps,
         capture_ended,
         judge_ended,
+        evidence_ended,
+        recordings,
         stop_mqtt,
         mqtt,
         commands,
@@ -180,6 +188,17 @@ fn start(
         store,
         board,
     })
+}
+
+/// Starts what cuts evidence of alerts.
+fn gather(
+    store: &Store,
+    commands: &CommandQueue,
+    snapshot: u32,
+) -> Result<(EvidenceDesk, oneshot::Receiver<()>), AppError> {
+    let (evidence, alerts) = EvidenceDesk::new(store.evidence());
+    let gatherer = Gatherer::new(alerts, commands.clone(), store.evidence(), snapshot);
+    Ok((evidence, spawn("evidence", move || gatherer.run())?))
 }
 
 /// Starts the page. An address that was set remotely and cannot be listened on would lock everyone out who is not at
@@ -201,11 +220,13 @@ fn about(config: &Config) -> About {
     About { tap, version: env!("CARGO_PKG_VERSION"), started: clock::now() }
 }
 
-fn announcement(input: &Input) -> String {
-    match input {
+fn announcement(inputs: &[Input]) -> String {
+    let one = |input: &Input| match input {
         Input::Tap(_) => format!("interface {} ({})", input.name(), input.why()),
+        Input::Mirror(_) => format!("mirrored frames sent to {}", input.name()),
         Input::Demo { .. } => format!("generated network, not yours ({})", input.why()),
-    }
+    };
+    inputs.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// What a browser on this machine is given.
@@ -332,11 +353,13 @@ impl Daemon {
                         None => return Ok(()),
                     }
                 }
-                ended = &mut self.capture_ended => return match ended {
-                    Ok(Err(error)) => Err(error.into()),
-                    Ok(Ok(())) | Err(_) => Err(AppError::Died { what: "the capture thread" }),
-                },
+                Some(ended) = self.capture_ended.recv() => {
+                    if let Some(error) = self.taps.handle_end(ended) {
+                        return Err(error);
+                    }
+                }
                 _ = &mut self.judge_ended => return Err(AppError::Died { what: "the judging thread" }),
+                _ = &mut self.evidence_ended => return Err(AppError::Died { what: "the evidence thread" }),
                 Some(request) = self.requests.recv() => {
                     let change = self.change(&request.change, settings);
                     match supervision.attend(&board, change, signals.stop()).await {
@@ -352,7 +375,7 @@ impl Daemon {
                 }
                 _ = opening.tick(), if !supervision.is_ready() => supervision.handle(&board),
                 _ = beat.tick() => supervision.handle(&board),
-                _ = housekeeping.tick() => keeper.handle(&board, &self.store),
+                _ = housekeeping.tick() => keeper.handle(&board, &self.store, &self.recordings),
             }
         }
     }
@@ -457,7 +480,10 @@ impl Daemon {
             self.restart_mqtt(settings).await;
         }
         match changes.capture {
-            Some(config) => self.ask(move |commands| commands.reopen_capture(config)).await,
+            Some(sources) => {
+                let taps = Arc::clone(&self.taps);
+                self.ask(move |_| taps.reopen(&sources)).await
+            }
             None => Ok(()),
         }
     }
@@ -510,20 +536,30 @@ impl Daemon {
     /// Capture first, so that nothing new comes; then what waits is judged and stored; then it is told. Each stage has
     /// its own deadline, and the store is always closed.
     async fn stop(mut self) -> Result<(), AppError> {
-        self.stop_capture.store(true, Ordering::Relaxed);
+        self.taps.stop();
         let mut late = Vec::new();
-        // Either may have ended already, which was told.
-        if !self.capture_ended.is_terminated()
-            && timeout(deadline::CAPTURE.to_std(), &mut self.capture_ended).await.is_err()
-        {
+        let all_ended = async { while self.capture_ended.recv().await.is_some() {} };
+        if timeout(deadline::CAPTURE.to_std(), all_ended).await.is_err() {
             late.push("capture");
         }
+        // It may have ended already, which was told.
         if !self.judge_ended.is_terminated()
             && timeout(deadline::JUDGE.to_std(), &mut self.judge_ended).await.is_err()
         {
             late.push("judging");
         }
-        Housekeeping::new().handle(&self.board, &self.store);
+        // With the judge, the evidence thread has its last alert.
+        if !self.evidence_ended.is_terminated()
+            && timeout(deadline::FILES.to_std(), &mut self.evidence_ended).await.is_err()
+        {
+            late.push("evidence");
+        }
+        let recordings = Arc::clone(&self.recordings);
+        let closed = tokio::task::spawn_blocking(move || recordings.close(deadline::FILES)).await;
+        if !closed.unwrap_or(false) {
+            late.push("captures");
+        }
+        Housekeeping::new().handle(&self.board, &self.store, &self.recordings);
         if !self.stop_mqtt().await {
             late.push("MQTT");
         }
@@ -543,40 +579,4 @@ fn every(period: Span) -> Interval {
     let mut ticks = interval(period.to_std());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks
-}
-
-/// What is done now and then: the store's status is shown, devices are kept.
-struct Housekeeping {
-    since_saved: Option<Stopwatch>,
-    saved: Vec<(Option<crate::packet::Mac>, Vec<std::net::IpAddr>, Option<String>)>,
-}
-
-impl Housekeeping {
-    const INTERVAL: Span = Span::from_secs(1);
-    /// Devices are kept when one appears or changes, and their counters this often, to spare the storage medium.
-    const KEEP: Span = Span::from_secs(300);
-
-    const fn new() -> Self {
-        Self { since_saved: None, saved: Vec::new() }
-    }
-
-    fn handle(&mut self, board: &Board, store: &Store) {
-        board.store.publish(store.status());
-        let Some(meter) = board.meter.latest() else { return };
-        let now: Vec<_> = meter.devices.iter().map(identity).collect();
-        if now == self.saved && self.since_saved.is_some_and(|s| s.elapsed() < Self::KEEP) {
-            return;
-        }
-        match store.save_devices(meter.devices.clone()) {
-            Ok(()) => {
-                self.saved = now;
-                self.since_saved = Some(Stopwatch::start());
-            }
-            Err(error) => tracing::error!("{error}"),
-        }
-    }
-}
-
-fn identity(device: &DeviceSummary) -> (Option<crate::packet::Mac>, Vec<std::net::IpAddr>, Option<String>) {
-    (device.mac, device.ips.clone(), device.name.clone())
 }

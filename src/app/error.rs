@@ -1,6 +1,7 @@
 //! Why the program ends other than well, and with which exit code (sysexits.h).
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::capture::CaptureError;
 use crate::config::ConfigError;
@@ -28,6 +29,15 @@ pub enum AppError {
     /// Output that cannot be written.
     #[error("cannot write the output")]
     Output(#[source] io::Error),
+    /// Evidence of a replay that cannot be written.
+    #[error("cannot write evidence into `{path}`")]
+    Evidence {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A thread or the runtime cannot be started.
     #[error("cannot start {what}")]
     Start {
@@ -78,7 +88,7 @@ impl AppError {
             Self::Capture(error) => capture_code(error),
             Self::Store(StoreError::InUse { .. }) => exit::TEMPFAIL,
             Self::Store(StoreError::Directory { .. }) => exit::CANTCREAT,
-            Self::Store(_) | Self::Output(_) => exit::IOERR,
+            Self::Store(_) | Self::Output(_) | Self::Evidence { .. } => exit::IOERR,
             Self::Http(_) => exit::UNAVAILABLE,
             Self::Randomness(_) | Self::NoChance(_) | Self::Start { .. } => exit::OSERR,
             Self::Died { .. } | Self::Late(_) | Self::Hurried => exit::SOFTWARE,

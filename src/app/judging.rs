@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
+use super::capture::Heard;
+use super::evidence::EvidenceDesk;
 use super::status;
 use crate::behaviour::{Evidence, Kind, Party, Reason};
 use crate::control::wire::AlertRecord;
 use crate::control::{Board, Command, CommandRefused};
-use crate::pipeline::{Judge, Observation, Verdicts};
+use crate::pipeline::{Confluence, Judge, Observation, Verdicts};
 use crate::store::{SnapshotName, Store, StoreError};
 use crate::sys::clock::{self, Stopwatch};
 use crate::time::{Span, Timestamp};
@@ -15,10 +17,14 @@ use crate::time::{Span, Timestamp};
 /// The thread's state.
 pub(super) struct JudgeLoop {
     pub(super) judge: Judge,
-    pub(super) observations: Receiver<Observation>,
+    pub(super) observations: Receiver<Heard>,
+    /// One row of what all sources saw.
+    pub(super) confluence: Confluence,
     pub(super) commands: Receiver<Command>,
     pub(super) store: Store,
     pub(super) board: Arc<Board>,
+    /// Told of each alert that is kept.
+    pub(super) evidence: EvidenceDesk,
     /// What the training of the model in use took; none where it was trained before this start.
     pub(super) training: Option<Span>,
     /// The store did not open and was replaced, which is told of as soon as there is a time.
@@ -31,13 +37,13 @@ impl JudgeLoop {
     /// What a slow storage medium is waited for.
     pub(super) const DISK: Span = Span::from_secs(10);
 
-    /// Runs until the capture thread is gone, then keeps what was learned.
+    /// Runs until all capture threads are gone, then keeps what was learned.
     pub(super) fn run(mut self) {
         let mut published = Stopwatch::start();
         self.publish();
         loop {
             match self.observations.recv_timeout(Self::PATIENCE.to_std()) {
-                Ok(observation) => self.handle(observation),
+                Ok(heard) => self.hear(heard),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -52,6 +58,16 @@ impl JudgeLoop {
         self.judge.finish();
         self.drain();
         self.publish();
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard.seen {
+            Some(observation) => self.confluence.handle(heard.from, observation),
+            None => self.confluence.handle_end(heard.from),
+        }
+        while let Some(observation) = self.confluence.poll() {
+            self.handle(observation);
+        }
     }
 
     fn handle(&mut self, observation: Observation) {
@@ -150,6 +166,7 @@ impl JudgeLoop {
                 if kept.is_ok() {
                     let (event, severity) = (alert.event.word(), alert.severity.word());
                     tracing::info!(event, severity, "{}", alert.title);
+                    self.evidence.handle(&alert);
                 }
                 kept
             }

@@ -110,19 +110,23 @@ mod tests {
     use std::sync::mpsc::sync_channel;
 
     use super::*;
+    use crate::app::evidence::EvidenceDesk;
     use crate::behaviour::{Evidence, Kind, Party};
     use crate::control::Board;
-    use crate::pipeline::{Judge, JudgeConfig, Observation};
+    use crate::pipeline::{Confluence, Judge, JudgeConfig, Observation};
     use crate::store::{Config, Store};
     use crate::time::{Span, Timestamp};
 
     fn judging(path: &std::path::Path) -> JudgeLoop {
         let config = Config { path: path.to_owned(), ..Config::default() };
+        let store = Store::open(&config).unwrap().store;
         JudgeLoop {
+            evidence: EvidenceDesk::new(store.evidence()).0,
             judge: Judge::new(JudgeConfig::default()),
             observations: sync_channel(1).1,
+            confluence: Confluence::new(),
             commands: sync_channel(1).1,
-            store: Store::open(&config).unwrap().store,
+            store,
             board: Arc::new(Board::default()),
             training: None,
             replaced: false,

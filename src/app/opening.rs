@@ -14,7 +14,7 @@ use crate::time::Span;
 
 /// All that is open.
 pub(super) struct Opening {
-    pub(super) input: Input,
+    pub(super) inputs: Vec<Input>,
     /// What the components get.
     pub(super) config: Config,
     pub(super) settings: Settings,
@@ -38,8 +38,8 @@ impl Opening {
             }
         };
         let capture = early.as_ref().and_then(|kept| kept.as_ref().ok()).map(|kept| &kept.restored.config);
-        let input = start::open_input(&capture.unwrap_or(plain).capture, options.origin)?;
-        let demo = matches!(input, Input::Demo { .. });
+        let inputs = start::open_inputs(&capture.unwrap_or(plain).capture, options.origin)?;
+        let demo = inputs.iter().any(|input| matches!(input, Input::Demo { .. }));
         let (kept, passing) = if demo {
             drop(early);
             let (path, passing) = match &options.store {
@@ -60,7 +60,7 @@ impl Opening {
             start::fit_to_demo(&mut config);
         }
         let settings = Settings::new(reload, restored, store.clone(), demo, options.store.clone())?;
-        Ok(Self { input, config, settings, store, replaced, passing })
+        Ok(Self { inputs, config, settings, store, replaced, passing })
     }
 }
 

@@ -147,14 +147,17 @@ struct Fault {
 
 fn try_out(reloader: &Reloader, overlay: &Overlay) -> Result<Config, Fault> {
     let config = reloader.check(overlay).map_err(|error| fault(&error))?;
-    let Some(name) = config.capture.interface.as_deref().filter(|_| reloader.moves_interface(&config)) else {
+    let wanted: Vec<_> = reloader.new_interfaces(&config).map(str::to_owned).collect();
+    if wanted.is_empty() {
         return Ok(config);
-    };
+    }
     let key = "network.interface";
-    let there = match capture::interfaces() {
-        Ok(all) if all.iter().any(|interface| interface.name == name) => return Ok(config),
-        Ok(all) => all.into_iter().map(|interface| interface.name).collect::<Vec<_>>().join(", "),
-        Err(error) => one_line(&error),
+    let known = capture::interfaces();
+    let is_there = |name: &&String| known.iter().flatten().any(|interface| interface.name == **name);
+    let Some(name) = wanted.iter().find(|name| !is_there(name)) else { return Ok(config) };
+    let there = match &known {
+        Ok(all) => all.iter().map(|interface| interface.name.as_str()).collect::<Vec<_>>().join(", "),
+        Err(error) => one_line(error),
     };
     let detail = format!("{key}: no interface {name:?} here; there are: {there}");
     Err(Fault { problem: SettingProblem { key: key.to_owned(), detail }, lacks: false })

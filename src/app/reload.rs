@@ -2,6 +2,7 @@
 //! and the rest is named. How a component takes its new settings is the daemon's business.
 
 use super::{AppError, start};
+use crate::capture::SourceConfig;
 use crate::config::key::{KEYS, Key};
 use crate::config::{Config, Inputs, LogLevel, Overlay};
 use crate::control::{Effect, Tuning};
@@ -35,7 +36,7 @@ struct Live {
     /// None where the judge did not take it.
     tuning: Option<Tuning>,
     /// None where the generated network is played, or the capture was not opened with it.
-    capture: Option<capture::Config>,
+    capture: Option<Vec<SourceConfig>>,
 }
 
 /// What the daemon has to do after a reload.
@@ -48,7 +49,7 @@ pub(super) struct Changes {
     /// What the judge is to be told.
     pub(super) tuning: Option<Tuning>,
     /// What the capture is to be opened with anew.
-    pub(super) capture: Option<capture::Config>,
+    pub(super) capture: Option<Vec<SourceConfig>>,
 }
 
 impl Live {
@@ -75,7 +76,9 @@ impl Live {
 /// Reads all layers with these remote settings, and checks them as a whole.
 pub(super) fn load(inputs: &Inputs, overlay: &Overlay) -> Result<Config, AppError> {
     let config = Config::load(&Inputs { overlay: overlay.clone(), ..inputs.clone() })?;
-    capture::check_filter(&config.capture.filter)?;
+    for source in &config.capture {
+        capture::check_filter(source.filter())?;
+    }
     Ok(config)
 }
 
@@ -115,9 +118,10 @@ impl Reloader {
         !self.demo && new.capture != self.now.capture
     }
 
-    /// Whether a configuration listens to another interface than the one in force.
-    pub(super) fn moves_interface(&self, new: &Config) -> bool {
-        new.capture.interface != self.now.capture.interface
+    /// The interfaces that a configuration names and the one in force does not.
+    pub(super) fn new_interfaces<'a>(&self, new: &'a Config) -> impl Iterator<Item = &'a str> {
+        let old: Vec<_> = self.now.capture.iter().map(SourceConfig::interface).collect();
+        new.capture.iter().map(SourceConfig::interface).filter(move |name| !old.contains(name)).flatten()
     }
 
     /// Puts a configuration in force; the log level is set at once.
@@ -226,7 +230,7 @@ mod tests {
         assert_eq!((mqtt.host.as_str(), mqtt.tap.as_str()), ("b", "hall"));
         assert_eq!(changes.allowed_hosts, Some(vec!["tap.lan".to_owned()]));
         assert!(changes.tuning.unwrap().model.alert_threshold < 0.7);
-        assert_eq!(changes.capture.unwrap().filter, "tcp");
+        assert_eq!(changes.capture.unwrap()[0].filter(), "tcp");
         assert!(nothing(&reloader.adopt(config(&all).unwrap())));
         assert_eq!(*logged.borrow(), [LogLevel::Info, LogLevel::Debug]);
         let waiting: Vec<_> = KEYS.iter().filter(|k| reloader.waits(k)).map(|k| k.path).collect();

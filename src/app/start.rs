@@ -10,11 +10,11 @@ use super::capture::Input;
 use crate::alert::Alert;
 use crate::baseline::Baseline;
 use crate::bounded::Text;
-use crate::capture::{self, Next, Source, Tap};
+use crate::capture::{CaptureError, Next, SourceConfig};
 use crate::config::Config;
 use crate::control::DeviceSummary;
 use crate::demo::{self, Network, Paced};
-use crate::flow::{DeviceKey, KnownDevice};
+use crate::flow::KnownDevice;
 use crate::http::{AdminToken, TokenHash};
 use crate::model::Model;
 use crate::pipeline::{Judge, JudgeConfig, Meter, MeterConfig};
@@ -64,21 +64,23 @@ const DEMO_GAP: Span = Span::from_secs(1_800);
 /// The demo is the same each time.
 const DEMO_SEED: u64 = 1;
 
-/// Opens the source of frames.
-pub(super) fn open_input(config: &capture::Config, origin: Origin) -> Result<Input, AppError> {
+/// Opens the sources of frames.
+pub(super) fn open_inputs(config: &[SourceConfig], origin: Origin) -> Result<Vec<Input>, AppError> {
+    let open = || config.iter().map(Input::open).collect::<Result<Vec<_>, _>>();
     match origin {
-        Origin::Tap => Ok(Input::Tap(Box::new(Tap::open(config.clone())?))),
-        Origin::Demo { speed } => Ok(generated(speed, "asked for by `tapguard demo`".to_owned())),
-        Origin::TapOrDemo { speed } => match Tap::open(config.clone()) {
-            Ok(mut tap) => {
-                if has_traffic(&mut tap)? {
-                    return Ok(Input::Tap(Box::new(tap)));
+        Origin::Tap => Ok(open()?),
+        Origin::Demo { speed } => Ok(vec![generated(speed, "asked for by `tapguard demo`".to_owned())]),
+        Origin::TapOrDemo { speed } => match open() {
+            Ok(mut inputs) => {
+                if has_traffic(&mut inputs)? {
+                    return Ok(inputs);
                 }
-                let why = format!("no traffic on interface {} within {PATIENCE}", tap.interface());
-                Ok(generated(speed, why))
+                let names: Vec<_> = inputs.iter().map(Input::name).collect();
+                let why = format!("no traffic on interface {} within {PATIENCE}", names.join(", "));
+                Ok(vec![generated(speed, why)])
             }
-            Err(error) if error.is_permission() || matches!(error, capture::CaptureError::NoInterface) => {
-                Ok(generated(speed, error.to_string()))
+            Err(error) if error.is_permission() || matches!(error, CaptureError::NoInterface) => {
+                Ok(vec![generated(speed, error.to_string())])
             }
             Err(error) => Err(error.into()),
         },
@@ -94,11 +96,13 @@ fn generated(speed: u32, why: String) -> Input {
     Input::Demo { network: Box::new(Paced::new(Network::new(config), speed)), why }
 }
 
-fn has_traffic(tap: &mut Tap) -> Result<bool, AppError> {
+fn has_traffic(inputs: &mut [Input]) -> Result<bool, AppError> {
     let waited = Stopwatch::start();
     while waited.elapsed() < PATIENCE {
-        if let Next::Frame(_) = tap.next()? {
-            return Ok(true);
+        for input in inputs.iter_mut() {
+            if let Next::Frame(_) = input.source().next()? {
+                return Ok(true);
+            }
         }
     }
     Ok(false)
@@ -173,15 +177,22 @@ pub(super) fn announce(
     Ok(())
 }
 
-/// The meter with the devices that were known before.
-pub(super) fn meter(config: &MeterConfig, store: &Store) -> Result<Meter, AppError> {
-    let mut meter = Meter::new(config);
+/// A meter for each source, with the devices that were known before: each in that of the source on which it sent
+/// most, or else in the first.
+pub(super) fn meters(
+    config: &MeterConfig,
+    inputs: Vec<Input>,
+    store: &Store,
+) -> Result<Vec<(Input, Meter)>, AppError> {
+    let share = config.share(inputs.len());
+    let mut all: Vec<_> = inputs.into_iter().map(|input| (input, Meter::new(&share))).collect();
     for device in store.devices()? {
-        if let Some(known) = known(device) {
+        let own = all.iter().position(|(input, _)| device.interface.as_deref() == Some(input.name()));
+        if let Some(((_, meter), known)) = all.get_mut(own.unwrap_or(0)).zip(known(device)) {
             meter.devices_mut().restore(&known);
         }
     }
-    Ok(meter)
+    Ok(all)
 }
 
 /// The judge with the baseline, model and open incidents from before. What cannot be read is left out and told: the
@@ -218,13 +229,8 @@ pub(super) fn judge(config: JudgeConfig, store: &Store) -> Result<Judge, AppErro
 }
 
 fn known(device: DeviceSummary) -> Option<KnownDevice> {
-    let key = match (device.mac, device.ips.first()) {
-        (Some(mac), _) => DeviceKey::Mac(mac),
-        (None, Some(&ip)) => DeviceKey::Ip(ip),
-        (None, None) => return None,
-    };
     Some(KnownDevice {
-        key,
+        key: device.key()?,
         ips: device.ips,
         name: text(device.name.as_deref()),
         vendor_class: text(device.vendor.as_deref()),

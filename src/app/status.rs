@@ -3,11 +3,11 @@
 use crate::baseline::Phase;
 use crate::control::{
     AlertCounts, BaselinePhase, BaselineStatus, CaptureStatus, DeviceSummary, FlowSummary, JudgeStatus,
-    MeterStatus, ModelStatus,
+    MeterStatus, ModelStatus, TcpStatus,
 };
 use crate::feature::Rate;
-use crate::flow::{Device, DeviceId, DeviceKey, EndReason, FlowRecord};
-use crate::pipeline::{Judge, Meter};
+use crate::flow::{Device, DeviceId, DeviceKey, EndReason, FlowRecord, TcpHealth};
+use crate::pipeline::{Judge, Meter, SourceId};
 use crate::time::{Span, Timestamp};
 
 /// Flows shown at most.
@@ -25,7 +25,7 @@ pub(super) struct Readings {
 /// The meter as seen from outside. `strangers` are the devices that the baseline does not know; none while there is
 /// no baseline.
 pub(super) fn meter(
-    meter: &Meter,
+    (source, meter): (SourceId, &Meter),
     config: &crate::flow::Config,
     capture: CaptureStatus,
     readings: Readings,
@@ -35,10 +35,12 @@ pub(super) fn meter(
     let flows = meter.flows();
     // They are in the order of their keys.
     let now = meter.now().unwrap_or_default();
-    let device = |(id, d): (DeviceId, &Device)| {
-        summary(d, strangers.map(|s| s.binary_search(&d.key).is_err()), meter.device_rate(id))
-    };
+    let known = |d: &Device| strangers.map(|s| s.binary_search(&d.key).is_err());
+    let interface = capture.name.clone();
+    let device = |(id, d): (DeviceId, &Device)| summary(d, known(d), meter.device_rate(id), &interface);
     MeterStatus {
+        source,
+        sources: Vec::new(),
         capture,
         now,
         last_packet: readings.last_packet,
@@ -47,14 +49,30 @@ pub(super) fn meter(
         packets_per_second: rate.map(|r| r.packets),
         bits_per_second: rate.map(|r| r.bits),
         protocols: meter.counts().protocols().collect(),
+        operations: meter
+            .counts()
+            .operations()
+            .map(|(protocol, effect, direction, n)| (protocol.word(), effect.word(), direction.word(), n))
+            .collect(),
         faults: meter.counts().faults().map(|(layer, why, n)| (layer.word(), why.word(), n)).collect(),
+        extents: meter.counts().extents(),
+        unknown: meter.counts().unknown().iter().map(|(t, n)| (t.word(), t.number(), *n)).collect(),
+        unknown_other: meter.counts().unknown_other(),
+        fragments: meter.fragments(),
+        tunnels: meter.tunnels().latest().copied().collect(),
+        tunnel_totals: meter.tunnels().totals().collect(),
+        tunnels_evicted: meter.tunnels().evicted(),
+        unread: meter.unread().counts().to_vec(),
+        mirror: meter.mirror().reports(),
+        copies: meter.mirror().duplicates().left_out(),
         flows_active: number(flows.active()),
         flows_capacity: number(config.flow_capacity),
         flows_total: flows.opened(),
         flows_ended: EndReason::ALL.into_iter().map(|r| (r.word(), flows.ended(r))).collect(),
         flows_renewed: flows.renewed(),
         flowless_packets: flows.strays(),
-        flows: flows.recent(FLOWS).iter().map(flow).collect(),
+        tcp: TcpStatus { totals: *flows.tcp(), recent: rate.map(|r| r.tcp) },
+        flows: flows.recent(FLOWS).iter().map(|record| flow(record, flows.health(record))).collect(),
         // A station of a single burst may be one of thousands that somebody invents; it is only counted.
         devices: meter.devices().iter().filter(|(_, d)| d.proven).map(device).collect(),
         devices_unproven: meter.devices().unproven(),
@@ -125,7 +143,7 @@ fn model(judge: &Judge, training: Option<Span>) -> Option<ModelStatus> {
     })
 }
 
-fn summary(device: &Device, known: Option<bool>, now: Option<Rate>) -> DeviceSummary {
+fn summary(device: &Device, known: Option<bool>, now: Option<Rate>, interface: &str) -> DeviceSummary {
     let text = |t: &str| (!t.is_empty()).then(|| t.to_owned());
     DeviceSummary {
         mac: device.mac(),
@@ -141,10 +159,11 @@ fn summary(device: &Device, known: Option<bool>, now: Option<Rate>) -> DeviceSum
         router: device.router,
         known,
         now,
+        interface: Some(interface.to_owned()),
     }
 }
 
-fn flow(record: &FlowRecord) -> FlowSummary {
+fn flow(record: &FlowRecord, tcp: Option<TcpHealth>) -> FlowSummary {
     FlowSummary {
         protocol: match record.protocol {
             1 | 58 => "icmp".to_owned(),
@@ -152,11 +171,14 @@ fn flow(record: &FlowRecord) -> FlowSummary {
             17 => "udp".to_owned(),
             other => other.to_string(),
         },
+        protocol_number: record.protocol,
         client: record.client.ip,
         client_port: record.client.port,
         server: record.server.ip,
         server_port: record.server.port,
         state: record.state.word(),
+        application: record.application.word(),
+        tcp,
         first_seen: record.first,
         last_seen: record.last,
         packets_to_server: record.to_server.packets,

@@ -7,16 +7,21 @@ use std::sync::Arc;
 use tokio::time::sleep;
 
 use crate::control::{BaselinePhase, BaselineStatus, Board, CaptureState, JudgeStatus, MeterStatus};
+use crate::pipeline::SourceId;
 use crate::sys::ServiceManager;
 use crate::sys::clock::Stopwatch;
 use crate::time::Span;
+
+/// How often each source had published.
+type Beats = Vec<(SourceId, u64)>;
 
 /// The daemon's side of the talk with the service manager.
 pub(super) struct Supervision {
     manager: ServiceManager,
     ready: bool,
-    /// What was published when the watchdog was fed last. Kept, so that nothing new can have the same address.
-    fed: Option<(Arc<MeterStatus>, Arc<JudgeStatus>)>,
+    /// What was published when the watchdog was fed last: how often by each source, and the judge's, which is kept so
+    /// that nothing new can have the same address.
+    fed: Option<(Beats, Arc<JudgeStatus>)>,
     since_fed: Option<Stopwatch>,
     told: String,
     /// Why the latest reload changed nothing.
@@ -64,7 +69,7 @@ impl Supervision {
             self.manager.status(&line);
             self.told = line;
         }
-        self.feed(meter, judge);
+        self.feed(&meter, judge);
     }
 
     /// Lets work go on that may take many seconds, and looks at the board meanwhile. None where a stop comes before it
@@ -85,13 +90,16 @@ impl Supervision {
         }
     }
 
-    fn feed(&mut self, meter: Arc<MeterStatus>, judge: Arc<JudgeStatus>) {
+    fn feed(&mut self, meter: &MeterStatus, judge: Arc<JudgeStatus>) {
         let Some(food) = self.food() else { return };
-        let progress =
-            self.fed.as_ref().is_none_or(|(m, j)| !Arc::ptr_eq(m, &meter) && !Arc::ptr_eq(j, &judge));
+        let sources: Vec<_> = meter.sources.iter().map(|one| (one.source, one.published)).collect();
+        let progress = self.fed.as_ref().is_none_or(|(before, j)| {
+            // Each of them: one that hangs is not hidden by the others.
+            sources.iter().all(|source| !before.contains(source)) && !Arc::ptr_eq(j, &judge)
+        });
         if progress && self.since_fed.is_none_or(|since| since.elapsed() >= food) {
             self.manager.alive();
-            self.fed = Some((meter, judge));
+            self.fed = Some((sources, judge));
             self.since_fed = Some(Stopwatch::start());
         }
     }
@@ -177,9 +185,16 @@ mod tests {
             state,
             counters: Default::default(),
             losses: 0,
+            mirror: None,
         };
         let meter = Meter::new(&config);
-        board.meter.publish(status::meter(&meter, &config.flow, capture, Readings::default(), None));
+        board.meter.publish(status::meter(
+            (SourceId::default(), &meter),
+            &config.flow,
+            capture,
+            Readings::default(),
+            None,
+        ));
     }
 
     fn publish_judge(board: &Board) {

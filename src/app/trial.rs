@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use crate::control::{Board, CaptureState, MeterStatus};
+use crate::pipeline::SourceId;
 use crate::sys::clock::Stopwatch;
 use crate::time::Span;
 
 /// A capture with new settings, until it is known whether it delivers.
 pub(super) struct Trial {
     begun: Stopwatch,
-    /// What was published last before the trial. Kept, so that nothing new can have the same address.
-    before: Option<Arc<MeterStatus>>,
+    /// What each source published last before the trial. Kept, so that nothing new can have the same address.
+    before: Vec<Arc<MeterStatus>>,
 }
 
 /// How a trial stands.
@@ -30,7 +31,7 @@ impl Trial {
 
     /// To be called once the capture thread has answered.
     pub(super) fn begin(board: &Board) -> Self {
-        Self { begun: Stopwatch::start(), before: board.meter.latest() }
+        Self { begun: Stopwatch::start(), before: board.meter.each() }
     }
 
     /// Looks at what was published since.
@@ -38,26 +39,30 @@ impl Trial {
         self.look_after(board, self.begun.elapsed())
     }
 
-    fn was_waiting(&self) -> bool {
-        let before = self.before.as_ref().map(|before| &before.capture.state);
-        matches!(before, Some(CaptureState::Waiting(_)))
+    fn was_waiting(&self, source: SourceId) -> bool {
+        let mut before = self.before.iter().filter(|before| before.source == source);
+        before.any(|before| matches!(before.capture.state, CaptureState::Waiting(_)))
     }
 
     fn look_after(&self, board: &Board, elapsed: Span) -> Standing {
-        let fresh = board
-            .meter
-            .latest()
-            .filter(|now| !self.before.as_ref().is_some_and(|before| Arc::ptr_eq(before, now)));
-        let why = match fresh.map(|status| status.capture.state.clone()) {
-            None => "it said nothing".to_owned(),
-            Some(CaptureState::Ended) => return Standing::Failed("the capture has ended".to_owned()),
-            // One that had been stopped before the trial passes: that it opens was seen.
-            Some(CaptureState::Stopped) if self.was_waiting() => {
-                return Standing::Failed("the capture was stopped before it was back".to_owned());
+        let all = board.meter.each();
+        let mut missing = all.is_empty().then(|| "it said nothing".to_owned());
+        for status in &all {
+            if self.before.iter().any(|before| Arc::ptr_eq(before, status)) {
+                missing = Some("it said nothing".to_owned());
+                continue;
             }
-            Some(CaptureState::Waiting(why)) => why,
-            Some(_) => return Standing::Passed,
-        };
+            match &status.capture.state {
+                CaptureState::Ended => return Standing::Failed("the capture has ended".to_owned()),
+                // One that had been stopped before the trial passes: that it opens was seen.
+                CaptureState::Stopped if self.was_waiting(status.source) => {
+                    return Standing::Failed("the capture was stopped before it was back".to_owned());
+                }
+                CaptureState::Waiting(why) => missing = Some(why.clone()),
+                CaptureState::Running | CaptureState::Quiet | CaptureState::Stopped => {}
+            }
+        }
+        let Some(why) = missing else { return Standing::Passed };
         if elapsed < Self::PATIENCE {
             return Standing::Undecided;
         }
@@ -77,6 +82,10 @@ mod tests {
     use crate::pipeline::{Meter, MeterConfig};
 
     fn publish(board: &Board, state: CaptureState) {
+        publish_of(board, SourceId::default(), state);
+    }
+
+    fn publish_of(board: &Board, source: SourceId, state: CaptureState) {
         let capture = CaptureStatus {
             kind: SourceKind::Interface,
             name: "tap9".to_owned(),
@@ -84,10 +93,17 @@ mod tests {
             state,
             counters: crate::capture::SourceCounters::default(),
             losses: 0,
+            mirror: None,
         };
         let meter = Meter::new(&MeterConfig::default());
         let readings = status::Readings::default();
-        board.meter.publish(status::meter(&meter, &flow::Config::default(), capture, readings, None));
+        board.meter.publish(status::meter(
+            (source, &meter),
+            &flow::Config::default(),
+            capture,
+            readings,
+            None,
+        ));
     }
 
     #[test]
@@ -106,6 +122,20 @@ mod tests {
         assert_eq!(trial.look_after(&board, soon), Standing::Passed);
         publish(&board, CaptureState::Ended);
         assert!(matches!(trial.look_after(&board, soon), Standing::Failed(_)));
+    }
+
+    #[test]
+    fn all_sources_must_come_back() {
+        let board = Board::default();
+        let (a, b) = (SourceId(0), SourceId(1));
+        publish_of(&board, a, CaptureState::Running);
+        let trial = Trial::begin(&board);
+        publish_of(&board, a, CaptureState::Running);
+        publish_of(&board, b, CaptureState::Waiting("interface tap9 is down".to_owned()));
+        assert_eq!(trial.look_after(&board, Span::ZERO), Standing::Undecided);
+        assert!(matches!(trial.look_after(&board, Trial::PATIENCE), Standing::Failed(_)));
+        publish_of(&board, b, CaptureState::Quiet);
+        assert_eq!(trial.look_after(&board, Span::ZERO), Standing::Passed);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::binding::{Binding, Contest, GRACE, KNOWN, Manner, PUSHES, TURN};
 use super::finding::{Finding, Report, Target, real, score, tens};
-use super::table::Table;
+use super::table::{Entry, Table, Worth};
 use super::trial::MEMORY;
 use super::{Identity, Kind, Protocol, Reason};
 use crate::bounded::scramble;
@@ -106,6 +106,10 @@ impl ArpSpoofs {
 
     /// A packet and the device that sent it.
     pub(super) fn handle_packet(&mut self, digest: &Digest, source: Option<DeviceId>) -> Option<Finding> {
+        // Who has an address at the other end of a tunnel is told by no station of this link.
+        if digest.is_carried() {
+            return None;
+        }
         if let Hint::Dhcp(dhcp) = &digest.hint {
             self.leased(digest, dhcp);
             return None;
@@ -213,7 +217,10 @@ impl ArpSpoofs {
         }
         let now = digest.time;
         let fresh = || Binding::new(claim.mac, now);
-        let binding = self.bindings.get_or_insert(claim.place.hash(), claim.place, |b| b.worth(now), fresh);
+        let binding = match self.bindings.entry(claim.place.hash(), claim.place, now, Binding::worth) {
+            Entry::Known(binding) => binding,
+            Entry::Free(free) => free.fill(fresh, |old| *old = fresh()),
+        };
         let contest = binding.note(claim.mac, claim.manner, now);
         if matches!(claim.manner, Manner::Pushed | Manner::Polling) && binding.is_contested() {
             self.watch_until = Some(now + TURN);
@@ -233,7 +240,10 @@ impl ArpSpoofs {
         let device = source.filter(|_| digest.source == claim.mac);
         let identity = Identity { device, mac: Some(claim.mac), ip: None };
         let fresh = || Suspect::new(identity, &contest);
-        let suspect = self.suspects.get_or_insert(station_hash(claim.mac), claim.mac, |s| s.claims, fresh);
+        let suspect = match self.suspects.entry(station_hash(claim.mac), claim.mac, now, Suspect::worth) {
+            Entry::Known(suspect) => suspect,
+            Entry::Free(free) => free.fill(fresh, |old| *old = fresh()),
+        };
         if now.since(suspect.last) >= MEMORY {
             *suspect = Suspect::new(identity, &contest);
         }
@@ -290,6 +300,10 @@ impl ArpSpoofs {
 }
 
 impl Suspect {
+    fn worth(&self) -> Worth {
+        Worth { value: self.claims, until: Timestamp::from_nanos(i64::MAX) }
+    }
+
     fn new(identity: Identity, contest: &Contest) -> Self {
         Self {
             identity,

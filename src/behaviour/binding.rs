@@ -1,6 +1,7 @@
 //! [`Binding`]: the stations that claim one address, and when two claims are a contest and not a move. How claims look
 //! on the wire is `arp_spoof`'s.
 
+use super::table::Worth;
 use crate::packet::Mac;
 use crate::time::{Span, Timestamp};
 
@@ -172,8 +173,8 @@ impl Binding {
     }
 
     /// What is claimed often stays; what nobody has claimed for an hour goes first.
-    pub(super) fn worth(&self, now: Timestamp) -> u64 {
-        if now.since(self.latest()) < KNOWN { self.claims.min(64) } else { 0 }
+    pub(super) fn worth(&self) -> Worth {
+        Worth { value: self.claims.min(64), until: self.latest() + KNOWN }
     }
 }
 

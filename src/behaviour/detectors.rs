@@ -9,7 +9,7 @@ use super::finding::Finding;
 use super::host_sweep::HostSweeps;
 use super::port_scan::PortScans;
 use super::{Config, Evidence, Identity, Party};
-use crate::flow::{DeviceId, FlowEvent, FlowRecord, News};
+use crate::flow::{DeviceId, EndReason, FlowEvent, FlowRecord, News};
 use crate::packet::{Digest, Network, TcpFlags};
 use crate::time::{Span, Timestamp};
 
@@ -69,10 +69,14 @@ impl Behaviours {
     /// Something happened to a flow.
     pub fn handle_flow(&mut self, event: &FlowEvent) {
         self.handle_time(event.time);
-        let event = &self.view.handle_flow(event);
+        let news = self.view.handle_flow(event);
+        if matches!(news, News::Renewed) || matches!(news, News::Ended(why) if why != EndReason::Unanswered) {
+            // No try and no outcome of one: nothing to look up, and in a flood that is half of what is told.
+            return;
+        }
         let believable = self.view.is_two_way();
-        let scan = self.port_scans.handle_flow(event, believable);
-        let sweep = self.host_sweeps.handle_flow(event, believable);
+        let scan = self.port_scans.handle_flow(event, news, believable);
+        let sweep = self.host_sweeps.handle_flow(event, news, believable);
         self.queue(scan);
         self.queue(sweep);
     }
@@ -142,9 +146,10 @@ fn ends(digest: &Digest, source: Option<DeviceId>, destination: Option<DeviceId>
         }
         Network::Other => (None, None),
     };
+    let [sender, receiver] = digest.neighbours().map(|mac| (!mac.is_zero()).then_some(mac));
     [
-        Identity { device: source, mac: Some(digest.source), ip: from },
-        Identity { device: destination, mac: Some(digest.destination), ip: to },
+        Identity { device: source, mac: sender, ip: from },
+        Identity { device: destination, mac: receiver, ip: to },
     ]
 }
 
@@ -157,14 +162,14 @@ struct View {
 
 impl View {
     /// Counts answered flows and one-sided talks: TCP data, acknowledging what was never seen. Such a flow was
-    /// answered, so its end is told as that.
-    fn handle_flow(&mut self, event: &FlowEvent) -> FlowEvent {
-        let mut told = *event;
+    /// answered, so its end is news of that. Gives what is news.
+    fn handle_flow(&mut self, event: &FlowEvent) -> News {
+        let mut news = event.news;
         match event.news {
             News::Answered => self.answered += 1,
             News::Ended(_) if is_one_sided(&event.flow) => {
                 self.one_sided += 1;
-                told.news = News::Answered;
+                news = News::Answered;
             }
             News::Opened | News::Refused | News::Renewed | News::Ended(_) => {}
         }
@@ -172,7 +177,7 @@ impl View {
             self.answered /= 2;
             self.one_sided /= 2;
         }
-        told
+        news
     }
 
     const fn is_two_way(self) -> bool {

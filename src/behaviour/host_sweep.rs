@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use super::finding::{Actor, Finding, Report, Target, failed_share, real, score, tens};
+use super::table::{Entry, Table};
 use super::trial::{EXCESS, Outcome, Silence, Trials, Tried};
 use super::{Identity, Kind, Protocol, Reason, is_single};
 use crate::feature::address_hash;
@@ -82,16 +83,16 @@ struct Sweep {
 const _: () = assert!(size_of::<Sweep>() <= 3_200, "the memory per host is a promise");
 
 /// Hosts that try others. Holds a fixed number of them (3.2 kB each, taken at first use), see
-/// [`super::table::Table`] for who makes room.
+/// [`Table`] for who makes room.
 #[derive(Debug)]
 pub(super) struct HostSweeps {
-    sources: super::table::Table<Actor, Sweep>,
+    sources: Table<Actor, Sweep>,
     vantage: Vantage,
 }
 
 impl HostSweeps {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { sources: super::table::Table::new(capacity), vantage: Vantage::default() }
+        Self { sources: Table::new(capacity), vantage: Vantage::default() }
     }
 
     /// A packet with its ends: looks at ARP, neighbour discovery, echo and DHCP only. `is_known` tells an address that
@@ -120,8 +121,9 @@ impl HostSweeps {
         }
     }
 
-    /// Something happened to a flow. `believable` says whether silence tells anything on this tap.
-    pub(super) fn handle_flow(&mut self, event: &FlowEvent, believable: bool) -> Option<Finding> {
+    /// Something happened to a flow, which is news of this kind. `believable` says whether silence tells anything on
+    /// this tap.
+    pub(super) fn handle_flow(&mut self, event: &FlowEvent, news: News, believable: bool) -> Option<Finding> {
         let flow = &event.flow;
         let (service, silence) = looked_for(flow)?;
         // Where silence says nothing, a try counts once it is refused.
@@ -131,10 +133,8 @@ impl HostSweeps {
         let actor = Actor::of(&source)?;
         let host = Host { ip: flow.server.ip, service };
         let now = event.time;
-        let sweep = if event.news == begins {
-            let fresh = || Sweep::new(source, now);
-            let sweep =
-                self.sources.get_or_insert(actor.hash(), actor, |sweep| sweep.hosts.worth(now), fresh);
+        let sweep = if news == begins {
+            let sweep = self.sweep(actor, source, now);
             sweep.source = source;
             sweep.open(host, now, silence, [flow.to_server.packets, flow.to_server.bytes]);
             sweep.hosts.expire(now, believable);
@@ -142,7 +142,7 @@ impl HostSweeps {
         } else {
             self.sources.get(actor.hash(), &actor)?
         };
-        match event.news {
+        match news {
             News::Opened if begins == News::Opened => {}
             News::Answered => sweep.hosts.answer(&host),
             News::Refused => {
@@ -177,6 +177,13 @@ impl HostSweeps {
         self.sources.iter_mut().count()
     }
 
+    fn sweep(&mut self, actor: Actor, source: Identity, now: Timestamp) -> &mut Sweep {
+        match self.sources.entry(actor.hash(), actor, now, |sweep| sweep.hosts.worth()) {
+            Entry::Known(sweep) => sweep,
+            Entry::Free(free) => free.fill(|| Sweep::new(source, now), |sweep| sweep.restart(source, now)),
+        }
+    }
+
     fn ask(
         &mut self,
         digest: &Digest,
@@ -191,8 +198,7 @@ impl HostSweeps {
         let now = digest.time;
         let deaf = host.service == Service::ARP && !self.vantage.hears_answers_to(digest.source);
         let silence = if deaf { Silence::TellsLittle } else { Silence::Tells };
-        let fresh = || Sweep::new(source, now);
-        let sweep = self.sources.get_or_insert(actor.hash(), actor, |sweep| sweep.hosts.worth(now), fresh);
+        let sweep = self.sweep(actor, source, now);
         sweep.source = source;
         sweep.open(host, now, silence, [1, u64::from(digest.wire_len)]);
         sweep.judge(now)
@@ -289,9 +295,16 @@ impl Sweep {
         Self { source, hosts: Trials::new(now), report: Report::default() }
     }
 
+    /// As new.
+    fn restart(&mut self, source: Identity, now: Timestamp) {
+        self.source = source;
+        self.hosts.restart(now);
+        self.report = Report::default();
+    }
+
     fn open(&mut self, host: Host, now: Timestamp, silence: Silence, [packets, bytes]: [u64; 2]) {
         if self.hosts.is_stale(now) {
-            *self = Self::new(self.source, now);
+            self.restart(self.source, now);
         }
         if self.hosts.open(host, now, silence) {
             self.report.note(packets, bytes);
@@ -757,12 +770,12 @@ mod tests {
             for spoofed in 0..1_000 {
                 let flow = Scene::new().open(TCP, far(n * 1_000 + spoofed), ip(10), 80);
                 let event = FlowEvent { news: News::Opened, time: scene.now(), flow };
-                assert!(sweeps.handle_flow(&event, true).is_none());
+                assert!(sweeps.handle_flow(&event, event.news, true).is_none());
             }
             let flow = scene.open(TCP, ip(SWEEPER), far(1_000_000 + n), 23);
             for news in [News::Opened, News::Refused] {
                 let event = FlowEvent { news, time: scene.now(), flow };
-                found += usize::from(sweeps.handle_flow(&event, true).is_some());
+                found += usize::from(sweeps.handle_flow(&event, event.news, true).is_some());
             }
             scene.wait(20);
         }

@@ -6,7 +6,8 @@
 //! | `host_sweep` | `host_sweep.rs` | one host tries many others, mostly in vain |
 //! | `arp_spoof` | `arp_spoof.rs` | a station pushes its claim to an address that another uses |
 //!
-//! What they share: `trial` (tries and their outcomes), `binding` (who claims an address), `table` (bounded state that
+//! What they share: `trial` (tries and their outcomes), `sight` (those
+//! of them that are followed one by one), `binding` (who claims an address), `table` (bounded state that
 //! a flood cannot sweep out), `finding` (from addresses to evidence, and when to speak again).
 
 mod arp_spoof;
@@ -19,6 +20,7 @@ mod kind;
 mod port_scan;
 #[cfg(test)]
 mod scene;
+mod sight;
 mod table;
 mod trial;
 

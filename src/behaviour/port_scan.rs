@@ -7,6 +7,7 @@
 use std::net::IpAddr;
 
 use super::finding::{Actor, Finding, Report, Target, failed_share, real, score, tens};
+use super::table::{Entry, Table};
 use super::trial::{EXCESS, Silence, Trials, Tried};
 use super::{Identity, Kind, Protocol, Reason};
 use crate::bounded::scramble;
@@ -62,19 +63,20 @@ struct Pair {
 const _: () = assert!(size_of::<Pair>() <= 2_200, "the memory per pair is a promise");
 
 /// Pairs of hosts of which one tries ports of the other. Holds a fixed number of pairs (2.2 kB each, taken at first
-/// use), see [`super::table::Table`] for who makes room.
+/// use), see [`Table`] for who makes room.
 #[derive(Debug)]
 pub(super) struct PortScans {
-    pairs: super::table::Table<(Actor, IpAddr), Pair>,
+    pairs: Table<(Actor, IpAddr), Pair>,
 }
 
 impl PortScans {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { pairs: super::table::Table::new(capacity) }
+        Self { pairs: Table::new(capacity) }
     }
 
-    /// Something happened to a flow. `believable` says whether silence tells anything on this tap.
-    pub(super) fn handle_flow(&mut self, event: &FlowEvent, believable: bool) -> Option<Finding> {
+    /// Something happened to a flow, which is news of this kind. `believable` says whether silence tells anything on
+    /// this tap.
+    pub(super) fn handle_flow(&mut self, event: &FlowEvent, news: News, believable: bool) -> Option<Finding> {
         let flow = &event.flow;
         let source = Identity::from(&flow.client);
         let actor = Actor::of(&source)?;
@@ -85,9 +87,14 @@ impl PortScans {
         let key = (actor, flow.server.ip);
         let hash = scramble(actor.hash() ^ address_hash(flow.server.ip));
         let now = event.time;
-        let pair = if event.news == begins {
-            let fresh = || Pair::new(source, Identity::from(&flow.server), now);
-            let pair = self.pairs.get_or_insert(hash, key, |pair| pair.ports.worth(now), fresh);
+        let pair = if news == begins {
+            let target = Identity::from(&flow.server);
+            let pair = match self.pairs.entry(hash, key, now, |pair| pair.ports.worth()) {
+                Entry::Known(pair) => pair,
+                Entry::Free(free) => {
+                    free.fill(|| Pair::new(source, target, now), |pair| pair.restart(source, target, now))
+                }
+            };
             pair.source = source;
             pair.open(port, flow, silence, now);
             pair.ports.expire(now, believable);
@@ -95,7 +102,7 @@ impl PortScans {
         } else {
             self.pairs.get(hash, &key)?
         };
-        match event.news {
+        match news {
             News::Opened if begins == News::Opened => {}
             News::Answered => pair.ports.answer(&port),
             News::Refused => pair.refuse(port, flow),
@@ -149,9 +156,17 @@ impl Pair {
         Self { source, target, ports: Trials::new(now), refused_udp: 0, tcp: 0, udp: 0, report }
     }
 
+    /// As new.
+    fn restart(&mut self, source: Identity, target: Identity, now: Timestamp) {
+        (self.source, self.target) = (source, target);
+        self.ports.restart(now);
+        (self.refused_udp, self.tcp, self.udp) = (0, 0, 0);
+        self.report = Report::default();
+    }
+
     fn open(&mut self, port: Port, flow: &FlowRecord, silence: Silence, now: Timestamp) {
         if self.ports.is_stale(now) {
-            *self = Self::new(self.source, self.target, now);
+            self.restart(self.source, self.target, now);
         }
         match port.protocol {
             UDP => self.udp += 1,
@@ -610,14 +625,16 @@ mod tests {
                 let flow = Scene::new().open(TCP, far(spoofed), ip(TARGET), (spoofed % 50_000) as u16);
                 let event = FlowEvent { news: News::Opened, time: scene.now(), flow };
                 found += usize::from(
-                    scans.handle_flow(&event, true).is_some_and(|f| f.subject.ip != Some(ip(SCANNER))),
+                    scans
+                        .handle_flow(&event, event.news, true)
+                        .is_some_and(|f| f.subject.ip != Some(ip(SCANNER))),
                 );
             }
             let flow = scene.open(TCP, ip(SCANNER), ip(TARGET), port);
             let event = |news| FlowEvent { news, time: Timestamp::EPOCH, flow };
             for news in [News::Opened, News::Refused] {
                 let event = FlowEvent { time: scene.now(), ..event(news) };
-                if let Some(finding) = scans.handle_flow(&event, true) {
+                if let Some(finding) = scans.handle_flow(&event, event.news, true) {
                     assert_eq!(finding.subject.ip, Some(ip(SCANNER)));
                     assert!(finding.targets.len() == 1 && u64::from(port) >= FAILED_PORTS - 1);
                     scene.found.clear();

@@ -6,7 +6,8 @@ use super::{Behaviours, Config, Evidence, Identity, Kind, Party};
 use crate::bounded::Text;
 use crate::flow::{EndReason, Endpoint, FlowEvent, FlowRecord, FlowState, News, Traffic};
 use crate::packet::{
-    Arp, ArpOperation, Dhcp, DhcpMessage, Digest, Hint, Icmp, IcmpKind, Ip, Mac, Network, TcpFlags, Transport,
+    Arp, ArpOperation, Dhcp, DhcpMessage, DhcpParameters, Digest, Hint, Icmp, IcmpKind, Ip, Mac, Network,
+    TcpFlags, Transport,
 };
 use crate::time::Timestamp;
 
@@ -80,6 +81,7 @@ impl Scene {
             to_client: Traffic::default(),
             state: FlowState::Attempt,
             midstream: false,
+            application: crate::packet::Application::Unknown,
         };
         self.tell(News::Opened, flow);
         flow
@@ -162,6 +164,7 @@ impl Scene {
             address: Some(v4(address)),
             host_name: Text::EMPTY,
             vendor_class: Text::EMPTY,
+            parameters: DhcpParameters::default(),
         });
         self.ip((mac(server), client), (ip(server), ip(address)), Transport::Other(17), hint);
     }

@@ -1,6 +1,8 @@
 //! [`Table`]: a set-associative table of fixed size that puts out what is worth least. It knows nothing of what it
 //! holds.
 
+use crate::time::Timestamp;
+
 /// Places in which one key may lie.
 const WAYS: usize = 8;
 
@@ -15,93 +17,158 @@ const WAYS: usize = 8;
 /// Memory is taken at the first use of a place and kept.
 #[derive(Debug)]
 pub(super) struct Table<K, V> {
-    places: Vec<Option<Box<Place<K, V>>>>,
+    places: Vec<Place<K, V>>,
     uses: u64,
 }
 
+/// What is worth keeping is told apart from what is held, so that a flood that looks for a victim in each set reads
+/// one row and not eight values.
 #[derive(Debug)]
 struct Place<K, V> {
-    key: K,
+    hash: u64,
     used: u64,
-    value: V,
+    /// None since the value was last handed out to be changed.
+    worth: Option<Worth>,
+    held: Option<Box<(K, V)>>,
+}
+
+/// What would be lost with a value: nothing from a time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Worth {
+    pub(super) value: u64,
+    pub(super) until: Timestamp,
+}
+
+/// Where the value of a key is, or is to be.
+pub(super) enum Entry<'a, K, V> {
+    Known(&'a mut V),
+    Free(Free<'a, K, V>),
+}
+
+/// Room for a value.
+pub(super) struct Free<'a, K, V> {
+    held: &'a mut Option<Box<(K, V)>>,
+    key: K,
+}
+
+impl<'a, K: Copy, V> Free<'a, K, V> {
+    /// Fills it with a new value, or with the one that was put out of this place, made as new.
+    pub(super) fn fill(self, make: impl FnOnce() -> V, renew: impl FnOnce(&mut V)) -> &'a mut V {
+        let Self { held, key } = self;
+        let used = held.is_some();
+        let held = held.get_or_insert_with(|| Box::new((key, make())));
+        if used {
+            held.0 = key;
+            renew(&mut held.1);
+        }
+        &mut held.1
+    }
 }
 
 impl<K: Copy + Eq, V> Table<K, V> {
     pub(super) fn new(capacity: usize) -> Self {
         let sets = capacity.div_ceil(WAYS).max(1);
-        Self { places: std::iter::repeat_with(|| None).take(sets * WAYS).collect(), uses: 0 }
+        let free = || Place { hash: 0, used: 0, worth: None, held: None };
+        Self { places: std::iter::repeat_with(free).take(sets * WAYS).collect(), uses: 0 }
     }
 
     /// The value of a key, if it is there.
     pub(super) fn get(&mut self, hash: u64, key: &K) -> Option<&mut V> {
         self.uses += 1;
         let uses = self.uses;
-        let place = self.set(hash).iter_mut().flatten().find(|place| place.key == *key)?;
+        let place = self.set(hash).iter_mut().find(|place| place.has(hash, key))?;
         place.used = uses;
-        Some(&mut place.value)
+        place.worth = None;
+        place.held.as_mut().map(|held| &mut held.1)
     }
 
-    /// The value of a key, made anew where it is not there; `worth` decides who makes room.
-    pub(super) fn get_or_insert(
+    /// The value of a key, or room for it; `worth` decides now who makes room.
+    pub(super) fn entry(
         &mut self,
         hash: u64,
         key: K,
-        worth: impl Fn(&V) -> u64,
-        make: impl FnOnce() -> V,
-    ) -> &mut V {
+        now: Timestamp,
+        worth: impl Fn(&V) -> Worth,
+    ) -> Entry<'_, K, V> {
         self.uses += 1;
         let uses = self.uses;
         let set = self.set(hash);
-        let at = set
-            .iter()
-            .position(|place| place.as_ref().is_some_and(|place| place.key == key))
-            .unwrap_or_else(|| cheapest(set, worth));
-        if set[at].as_ref().is_some_and(|place| place.key != key) {
-            set[at] = None;
+        let known = set.iter().position(|place| place.has(hash, &key));
+        let place = &mut set[known.unwrap_or_else(|| cheapest(set, now, worth))];
+        (place.hash, place.used, place.worth) = (hash, uses, None);
+        if known.is_none() {
+            return Entry::Free(Free { held: &mut place.held, key });
         }
-        let place = set[at].get_or_insert_with(|| Box::new(Place { key, used: uses, value: make() }));
-        place.used = uses;
-        &mut place.value
+        match place.held {
+            Some(ref mut held) => Entry::Known(&mut held.1),
+            None => Entry::Free(Free { held: &mut place.held, key }),
+        }
     }
 
     /// All keys and values, in the order of places.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut V)> {
-        self.places.iter_mut().flatten().map(|place| (place.key, &mut place.value))
+        self.places.iter_mut().filter_map(|place| {
+            place.worth = None;
+            place.held.as_mut().map(|held| (held.0, &mut held.1))
+        })
     }
 
     /// Forgets all and keeps no memory.
     pub(super) fn clear(&mut self) {
-        self.places.fill_with(|| None);
+        for place in &mut self.places {
+            place.held = None;
+        }
     }
 
-    fn set(&mut self, hash: u64) -> &mut [Option<Box<Place<K, V>>>] {
+    fn set(&mut self, hash: u64) -> &mut [Place<K, V>] {
         let sets = u64::try_from(self.places.len() / WAYS).unwrap_or(1);
         let first = usize::try_from((hash >> 16) % sets).unwrap_or(0) * WAYS;
         &mut self.places[first..first + WAYS]
     }
 }
 
+impl<K: Eq, V> Place<K, V> {
+    fn has(&self, hash: u64, key: &K) -> bool {
+        self.hash == hash && self.held.as_ref().is_some_and(|held| held.0 == *key)
+    }
+}
+
 /// The place to fill: an empty one, else the one worth least.
-fn cheapest<K, V>(set: &[Option<Box<Place<K, V>>>], worth: impl Fn(&V) -> u64) -> usize {
-    let price = |place: &Option<Box<Place<K, V>>>| place.as_ref().map(|p| (worth(&p.value), p.used));
-    let least = set.iter().enumerate().min_by_key(|(_, place)| price(place));
-    least.map_or(0, |(at, _)| at)
+fn cheapest<K, V>(set: &mut [Place<K, V>], now: Timestamp, worth: impl Fn(&V) -> Worth) -> usize {
+    let mut least = (0, (u64::MAX, u64::MAX));
+    for (at, place) in set.iter_mut().enumerate() {
+        let Some(held) = &place.held else { return at };
+        let worth = *place.worth.get_or_insert_with(|| worth(&held.1));
+        let price = (if now < worth.until { worth.value } else { 0 }, place.used);
+        if price < least.1 {
+            least = (at, price);
+        }
+    }
+    least.0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::bounded::scramble;
+    use crate::time::Span;
+
+    const NOW: Timestamp = Timestamp::EPOCH;
+
+    /// Puts a value in, which is worth itself until a second later.
+    fn put(table: &mut Table<u64, u64>, hash: u64, key: u64, value: u64, now: Timestamp) {
+        let worth = |value: &u64| Worth { value: *value, until: NOW + Span::from_secs(1) };
+        match table.entry(hash, key, now, worth) {
+            Entry::Known(known) => *known = value,
+            Entry::Free(free) => _ = free.fill(|| value, |old| *old = value),
+        }
+    }
 
     #[test]
     fn a_flood_of_new_keys_does_not_put_out_what_is_worth_more() {
         let mut table = Table::<u64, u64>::new(64);
-        for key in 0..8 {
-            *table.get_or_insert(scramble(key), key, |worth| *worth, || 0) = 5;
-        }
-        for key in 100..100_000 {
-            *table.get_or_insert(scramble(key), key, |worth| *worth, || 0) = 1;
-        }
+        (0..8).for_each(|key| put(&mut table, scramble(key), key, 5, NOW));
+        (100..100_000).for_each(|key| put(&mut table, scramble(key), key, 1, NOW));
         assert!((0..8).all(|key| table.get(scramble(key), &key) == Some(&mut 5)));
         assert_eq!(table.iter_mut().count(), 64);
     }
@@ -109,12 +176,28 @@ mod tests {
     #[test]
     fn among_equals_the_one_not_used_for_longest_goes() {
         let mut table = Table::<u64, u64>::new(8);
-        for key in 0..8 {
-            table.get_or_insert(0, key, |_| 0, || key);
-        }
+        (0..8).for_each(|key| put(&mut table, 0, key, 7, NOW));
         table.get(0, &0);
-        table.get_or_insert(0, 8, |_| 0, || 8);
-        assert_eq!(table.get(0, &0), Some(&mut 0));
+        put(&mut table, 0, 8, 7, NOW);
+        assert_eq!(table.get(0, &0), Some(&mut 7));
         assert_eq!(table.get(0, &1), None);
+    }
+
+    #[test]
+    fn what_has_changed_is_weighed_anew_and_what_is_over_is_worth_nothing() {
+        let mut table = Table::<u64, u64>::new(8);
+        (0..8).for_each(|key| put(&mut table, 0, key, 3, NOW));
+        put(&mut table, 0, 8, 3, NOW);
+        *table.get(0, &4).unwrap() = 1;
+        put(&mut table, 0, 9, 3, NOW);
+        assert_eq!(table.get(0, &4), None, "it has lost its worth");
+        for (_, value) in table.iter_mut().filter(|(key, _)| *key == 5) {
+            *value = 0;
+        }
+        put(&mut table, 0, 10, 3, NOW);
+        assert_eq!(table.get(0, &5), None);
+        *table.get(0, &1).unwrap() = 100;
+        put(&mut table, 0, 11, 3, NOW + Span::from_secs(1));
+        assert_eq!(table.get(0, &2), None, "the one not used for longest of those that are all over");
     }
 }

@@ -4,6 +4,8 @@
 //! Read first: Jung, Paxson, Berger, Balakrishnan, "Fast Portscan Detection Using Sequential Hypothesis Testing", IEEE
 //! S&P 2004, sections 4.1 and 4.2.
 
+use super::sight::Sight;
+use super::table::Worth;
 use crate::bounded::Distinct;
 use crate::time::{Span, Timestamp};
 
@@ -22,9 +24,6 @@ const EPISODE: Span = Span::from_secs(1_800);
 /// scanners) each outcome weighs a factor of 4, and 4^4 exceeds their upper bound of 99 for one false alarm in a
 /// hundred and a detection of 99 %.
 pub(super) const EXCESS: u64 = 4;
-
-/// Things in sight at once.
-const SLOTS: usize = 64;
 
 /// Bitmaps in which what is pushed out of sight grows old, one after the other.
 const CROWDS: usize = 3;
@@ -59,14 +58,6 @@ pub(super) enum Silence {
     TellsLittle,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Trial<T> {
-    time: Timestamp,
-    object: T,
-    outcome: Outcome,
-    silence: Silence,
-}
-
 /// Distinct things that one host tried, and their outcomes.
 ///
 /// The 64 tried last are in sight one by one. What is pushed out of sight before its outcome is known (more than 64
@@ -74,8 +65,7 @@ struct Trial<T> {
 /// linear counters of 1,024 bits, good to 3 % at a thousand; they end at 7,098.
 #[derive(Clone, Debug)]
 pub(super) struct Trials<T> {
-    slots: [Option<Trial<T>>; SLOTS],
-    pending: usize,
+    sight: Sight<T>,
     failed: Distinct<16>,
     /// Failed ones that were answered late.
     forgiven: u64,
@@ -84,6 +74,8 @@ pub(super) struct Trials<T> {
     failures: u64,
     answered: Distinct<16>,
     crowd: [Distinct<16>; CROWDS],
+    /// Whether anything is in the bitmaps.
+    crowded: bool,
     crowd_turned: Timestamp,
     began: Timestamp,
     renewed: Timestamp,
@@ -94,14 +86,14 @@ pub(super) struct Trials<T> {
 impl<T: Tried> Trials<T> {
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
-            slots: [None; SLOTS],
-            pending: 0,
+            sight: Sight::new(),
             failed: Distinct::EMPTY,
             forgiven: 0,
             silent: Distinct::EMPTY,
             failures: 0,
             answered: Distinct::EMPTY,
             crowd: [Distinct::EMPTY; CROWDS],
+            crowded: false,
             crowd_turned: now,
             began: now,
             renewed: now,
@@ -109,50 +101,63 @@ impl<T: Tried> Trials<T> {
         }
     }
 
+    /// As new, but for memory that is taken already: most of it is left as it is, since a flood of one-time senders
+    /// makes one anew for each of its packets.
+    pub(super) fn restart(&mut self, now: Timestamp) {
+        self.sight.clear();
+        let maps =
+            [&mut self.failed, &mut self.silent, &mut self.answered].into_iter().chain(&mut self.crowd);
+        for map in maps.filter(|map| !map.is_empty()) {
+            map.clear();
+        }
+        (self.forgiven, self.failures, self.crowded) = (0, 0, false);
+        (self.crowd_turned, self.began, self.renewed, self.since) = (now, now, now, now);
+    }
+
     /// A thing is tried. Says whether that may be evidence: to try what has answered is none.
     pub(super) fn open(&mut self, object: T, now: Timestamp, silence: Silence) -> bool {
-        if let Some(at) = self.position(&object) {
+        let hash = object.hash();
+        if let Some(at) = self.sight.find(&object, hash) {
             return self.open_again(at, now);
         }
         if self.is_spotless() {
             self.since = now;
         }
         self.renewed = now;
-        let at = self.cheapest();
-        if let Some(lost) = self.slots[at].take()
-            && lost.outcome == Outcome::Pending
-        {
-            self.pending -= 1;
+        if let Some(lost) = self.sight.put(object, hash, now, silence) {
             match lost.silence {
-                Silence::Tells => _ = self.crowd[0].insert(lost.object.hash()),
+                Silence::Tells => {
+                    self.crowd[0].insert(lost.thing.hash());
+                    self.crowded = true;
+                }
                 Silence::TellsLittle => {
                     self.failures += 1;
-                    self.silent.insert(lost.object.hash());
+                    self.silent.insert(lost.thing.hash());
                 }
             }
         }
-        self.slots[at] = Some(Trial { time: now, object, outcome: Outcome::Pending, silence });
-        self.pending += 1;
         true
     }
 
     /// It was answered, now or late.
     pub(super) fn answer(&mut self, object: &T) {
-        self.answered.insert(object.hash());
-        self.settle(object, Outcome::Answered);
+        let hash = object.hash();
+        self.answered.insert(hash);
+        self.settle(object, hash, Outcome::Answered);
     }
 
     /// It was refused.
     pub(super) fn refuse(&mut self, object: &T, silence: Silence) {
+        let hash = object.hash();
         self.failures += 1;
         match silence {
             Silence::Tells => {
-                self.failed.insert(object.hash());
-                self.settle(object, Outcome::Failed);
+                self.failed.insert(hash);
+                self.settle(object, hash, Outcome::Failed);
             }
             Silence::TellsLittle => {
-                self.silent.insert(object.hash());
-                self.settle(object, Outcome::Silent);
+                self.silent.insert(hash);
+                self.settle(object, hash, Outcome::Silent);
             }
         }
     }
@@ -160,30 +165,29 @@ impl<T: Tried> Trials<T> {
     /// Takes up what waited too long. Where the tap sees one direction only (`believable` is false), silence says
     /// nothing, and such tries are forgotten. Says whether anything may have failed.
     pub(super) fn expire(&mut self, now: Timestamp, believable: bool) -> bool {
-        let before = self.pending;
-        if self.pending > 0 {
-            for slot in &mut self.slots {
-                let Some(trial) = slot else { continue };
-                if trial.outcome != Outcome::Pending || now.since(trial.time) < PATIENCE {
-                    continue;
-                }
-                self.pending -= 1;
-                self.failures += u64::from(believable);
-                match trial.silence {
-                    _ if !believable => *slot = None,
-                    Silence::Tells => {
-                        self.failed.insert(trial.object.hash());
-                        trial.outcome = Outcome::Failed;
-                    }
-                    Silence::TellsLittle => {
-                        self.silent.insert(trial.object.hash());
-                        trial.outcome = Outcome::Silent;
-                    }
-                }
-            }
+        let before = self.sight.pending();
+        if before == 0 && !self.crowded {
+            return false;
         }
+        let Self { sight, failures, failed, silent, .. } = self;
+        sight.expire(now, PATIENCE, |object, silence| {
+            if !believable {
+                return None;
+            }
+            *failures += 1;
+            Some(match silence {
+                Silence::Tells => {
+                    failed.insert(object.hash());
+                    Outcome::Failed
+                }
+                Silence::TellsLittle => {
+                    silent.insert(object.hash());
+                    Outcome::Silent
+                }
+            })
+        });
         let turned = now.since(self.crowd_turned) >= CROWD_TURN && self.turn_crowd(now, believable);
-        turned || self.pending < before
+        turned || self.sight.pending() < before
     }
 
     /// Whether nothing new was tried for [`MEMORY`], or it has gone on for half an hour.
@@ -209,8 +213,7 @@ impl<T: Tried> Trials<T> {
 
     /// What waits for its outcome and will fail by silence alone.
     pub(super) fn in_flight(&self) -> u64 {
-        let waits = |trial: &&Trial<T>| trial.outcome == Outcome::Pending && trial.silence == Silence::Tells;
-        u64::try_from(self.slots.iter().flatten().filter(waits).count()).unwrap_or(0)
+        self.sight.in_flight().into()
     }
 
     pub(super) fn failed(&self) -> u64 {
@@ -227,91 +230,58 @@ impl<T: Tried> Trials<T> {
 
     /// How much evidence would be lost with it: failures weigh four times what is only tried; what is stale is worth
     /// nothing.
-    pub(super) fn worth(&self, now: Timestamp) -> u64 {
-        if self.is_stale(now) {
-            return 0;
+    pub(super) fn worth(&self) -> Worth {
+        Worth {
+            value: 4 * self.failed() + self.silent() + u64::from(self.sight.pending()),
+            until: (self.renewed + MEMORY).min(self.began + EPISODE),
         }
-        let pending = u64::try_from(self.pending).unwrap_or(0);
-        4 * self.failed() + self.silent() + pending
     }
 
     /// Things in sight that were tried since a time and ended so, latest first.
     pub(super) fn recent(&self, outcome: Outcome, since: Timestamp) -> impl Iterator<Item = T> {
-        let mut found: Vec<_> = self
-            .slots
-            .iter()
-            .flatten()
-            .filter(|trial| trial.outcome == outcome && trial.time >= since)
-            .map(|trial| (trial.time, trial.object))
-            .collect();
+        let mut found: Vec<_> = self.sight.all(outcome).filter(|&(time, _)| time >= since).collect();
         found.sort_by_key(|(time, _)| std::cmp::Reverse(*time));
-        found.into_iter().map(|(_, object)| object)
+        found.into_iter().map(|(_, &object)| object)
     }
 
     /// How many things of a sort those are.
     pub(super) fn recent_count(&self, outcome: Outcome, since: Timestamp, sort: impl Fn(&T) -> bool) -> u64 {
-        let wanted =
-            |trial: &&Trial<T>| trial.outcome == outcome && trial.time >= since && sort(&trial.object);
-        u64::try_from(self.slots.iter().flatten().filter(wanted).count()).unwrap_or(0)
+        let wanted = |&(time, object): &(Timestamp, &T)| time >= since && sort(object);
+        u64::try_from(self.sight.all(outcome).filter(wanted).count()).unwrap_or(0)
     }
 
     /// A thing in sight is tried again; what failed before is taken to fail again.
     fn open_again(&mut self, at: usize, now: Timestamp) -> bool {
-        let Some(trial) = &mut self.slots[at] else { return false };
-        match trial.outcome {
+        let outcome = self.sight.outcome(at);
+        match outcome {
             Outcome::Pending => return true,
             Outcome::Answered => {}
             Outcome::Silent | Outcome::Failed => self.failures += 1,
         }
-        trial.time = now;
-        trial.outcome != Outcome::Answered
+        self.sight.touch(at, now);
+        outcome != Outcome::Answered
     }
 
     /// Whether all that was tried was answered.
     fn is_spotless(&self) -> bool {
-        self.pending == 0
-            && self.failed.is_empty()
-            && self.silent.is_empty()
-            && self.crowd.iter().all(Distinct::is_empty)
+        self.sight.pending() == 0 && self.failed.is_empty() && self.silent.is_empty() && !self.crowded
     }
 
-    fn position(&self, object: &T) -> Option<usize> {
-        self.slots.iter().position(|slot| slot.as_ref().is_some_and(|trial| trial.object.same(object)))
-    }
-
-    fn settle(&mut self, object: &T, outcome: Outcome) {
-        let Some(at) = self.position(object) else { return };
-        let Some(trial) = &mut self.slots[at] else { return };
-        match (trial.outcome, outcome) {
-            (Outcome::Pending, _) => self.pending -= 1,
-            (Outcome::Failed, Outcome::Answered) => self.forgiven += 1,
-            _ => {}
+    fn settle(&mut self, object: &T, hash: u64, outcome: Outcome) {
+        let Some(at) = self.sight.find(object, hash) else { return };
+        let before = self.sight.outcome(at);
+        if before == Outcome::Failed && outcome == Outcome::Answered {
+            self.forgiven += 1;
         }
         // One answer is enough to know that it is there, whatever else was tried on it.
-        if trial.outcome != Outcome::Answered {
-            trial.outcome = outcome;
+        if before != Outcome::Answered {
+            self.sight.settle(at, outcome);
         }
-    }
-
-    /// The slot to fill: a free one, else the oldest of what has an outcome, answered ones first.
-    fn cheapest(&self) -> usize {
-        let price = |slot: &Option<Trial<T>>| {
-            slot.as_ref().map(|trial| {
-                let rank = match trial.outcome {
-                    Outcome::Answered => 0,
-                    Outcome::Silent | Outcome::Failed => 1,
-                    Outcome::Pending => 2,
-                };
-                (rank, trial.time)
-            })
-        };
-        let least = self.slots.iter().enumerate().min_by_key(|(_, slot)| price(slot));
-        least.map_or(0, |(at, _)| at)
     }
 
     /// Lets what was pushed out of sight grow older. Says whether some of it has failed.
     fn turn_crowd(&mut self, now: Timestamp, believable: bool) -> bool {
-        if self.crowd.iter().all(Distinct::is_empty) {
+        if !self.crowded {
             return false;
         }
         self.crowd_turned = now;
@@ -322,6 +292,7 @@ impl<T: Tried> Trials<T> {
             self.failed.merge(&oldest);
             self.failures += oldest.count();
         }
+        self.crowded = !self.crowd.iter().all(Distinct::is_empty);
         failed
     }
 }

@@ -12,13 +12,15 @@
 pub struct Distinct<const WORDS: usize> {
     words: [u64; WORDS],
     used: u32,
+    /// The rounded estimate, kept since it is asked for more often than it changes.
+    count: u32,
 }
 
 impl<const WORDS: usize> Distinct<WORDS> {
     /// Nothing seen yet.
     pub const EMPTY: Self = {
         assert!(WORDS >= 1 && WORDS <= 1024, "a bit is chosen by 16 bits of the hash");
-        Self { words: [0; WORDS], used: 0 }
+        Self { words: [0; WORDS], used: 0, count: 0 }
     };
 
     /// Bits of the map.
@@ -33,6 +35,7 @@ impl<const WORDS: usize> Distinct<WORDS> {
             Some(word) if *word & mask == 0 => {
                 *word |= mask;
                 self.used += 1;
+                self.count = self.rounded();
                 true
             }
             _ => false,
@@ -63,9 +66,18 @@ impl<const WORDS: usize> Distinct<WORDS> {
 
     /// [`Self::estimate`] rounded to a whole number.
     #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.count as u64
+    }
+
+    /// As long as the square of the bits in use is less than the number of the free ones, the estimate is less than a half
+    /// above the bits in use: the series of `m ln(m / (m - u))` is `u + u^2 / 2m + u^3 / 3m^2 + ...`.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 65,536 times 11.1")]
-    pub fn count(&self) -> u64 {
-        self.estimate().round() as u64
+    fn rounded(&self) -> u32 {
+        if self.used * self.used < Self::BITS - self.used {
+            return self.used;
+        }
+        (self.estimate() + 0.5) as u32
     }
 
     /// Adds what `other` has seen.
@@ -75,6 +87,7 @@ impl<const WORDS: usize> Distinct<WORDS> {
             *word |= more;
             self.used += word.count_ones();
         }
+        self.count = self.rounded();
     }
 
     /// Whether nothing was seen.
@@ -156,6 +169,16 @@ mod tests {
         let mut both = Distinct::<16>::EMPTY;
         (0..60).for_each(|thing| _ = both.insert(scramble(thing)));
         assert_eq!(one, both);
+    }
+
+    #[test]
+    fn the_count_is_the_estimate_rounded() {
+        let mut distinct = Distinct::<16>::EMPTY;
+        for thing in 0..20_000 {
+            distinct.insert(scramble(thing));
+            let count = f64::from(u32::try_from(distinct.count()).unwrap());
+            assert!((count - distinct.estimate().round()).abs() < f64::EPSILON, "{thing}");
+        }
     }
 
     #[test]

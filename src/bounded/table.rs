@@ -112,14 +112,23 @@ impl<T: Keyed, const LISTS: usize> Table<T, LISTS> {
     /// # Errors
     /// Gives the value back when the table is full or holds its key.
     pub fn insert(&mut self, list: usize, value: T) -> Result<Place, Refused<T>> {
-        let key = value.key();
-        if self.find(&key).is_some() {
+        if self.find(&value.key()).is_some() {
             return Err(Refused::Present(value));
         }
-        let place = self.slab.push(list, value).map_err(Refused::Full)?;
+        self.insert_absent(list, value).map_err(Refused::Full)
+    }
+
+    /// Puts a value at the end of a list whose key the caller has just looked for and not found. Of two values with
+    /// one key either is found.
+    ///
+    /// # Errors
+    /// Gives the value back when the table is full.
+    pub fn insert_absent(&mut self, list: usize, value: T) -> Result<Place, T> {
+        let hash = self.hasher.hash_one(value.key());
+        let place = self.slab.push(list, value)?;
         let Self { slab, index, hasher } = self;
         let rehash = |&p: &Place| slab.get(p).map_or(0, |v| hasher.hash_one(v.key()));
-        index.insert_unique(hasher.hash_one(&key), place, rehash);
+        index.insert_unique(hash, place, rehash);
         Ok(place)
     }
 

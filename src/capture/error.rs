@@ -57,6 +57,15 @@ pub enum CaptureError {
     /// The interfaces cannot be listed.
     #[error("cannot list the interfaces")]
     ListInterfaces(#[source] pcap::Error),
+    /// An address cannot be listened on for mirrored frames.
+    #[error("cannot listen on {address} for mirrored frames")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A capture file cannot be opened.
     #[error("cannot open `{path}`")]
     OpenFile {
@@ -89,7 +98,9 @@ impl CaptureError {
     pub fn is_permission(&self) -> bool {
         match self {
             Self::NoPermission { .. } => true,
-            Self::OpenFile { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::OpenFile { source, .. } | Self::Listen { source, .. } => {
+                source.kind() == io::ErrorKind::PermissionDenied
+            }
             _ => false,
         }
     }

@@ -57,20 +57,16 @@ pub(super) fn bad_filter(filter: &str, error: pcap::Error) -> CaptureError {
     CaptureError::BadFilter { filter: filter.to_owned(), message }
 }
 
-/// LINKTYPE numbers are libpcap's DLT numbers but for a few; the one of these that Linux gives is raw IP.
+/// LINKTYPE numbers are libpcap's DLT numbers but for a few; the one of these that Linux gives is raw IP, which has its
+/// DLT number as a second LINKTYPE.
 pub(super) fn link_of(kind: Linktype) -> Link {
-    match kind.0 {
-        1 => Link::Ethernet,
-        12 => Link::Unknown(101),
-        other => Link::Unknown(u16::try_from(other).unwrap_or(u16::MAX)),
-    }
+    u16::try_from(kind.0).map_or(Link::Unknown(u16::MAX), Link::from_number)
 }
 
 fn linktype(link: Link) -> Linktype {
     match link {
-        Link::Ethernet => Linktype::ETHERNET,
-        Link::Unknown(101) => Linktype(12),
-        Link::Unknown(other) => Linktype(i32::from(other)),
+        Link::RawIp => Linktype(12),
+        other => Linktype(i32::from(other.number())),
     }
 }
 
@@ -109,7 +105,7 @@ mod tests {
     #[test]
     fn a_filter_is_compiled_for_the_link_type() {
         let ip = [&[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0][..], &[192, 0, 2, 1], &[192, 0, 2, 2]].concat();
-        let link = Link::Unknown(101);
+        let link = Link::RawIp;
         let frame = Frame { time: Timestamp::EPOCH, link, wire_len: 20, bytes: &ip };
         assert!(Filter::new("host 192.0.2.1", link).unwrap().matches(&frame));
         assert!(!Filter::new("host 192.0.2.1", Link::Ethernet).unwrap().matches(&frame));

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::{fs, io};
 
 use crate::capture::CaptureError;
+use crate::packet::Mac;
 
 /// Where the kernel tells about its interfaces.
 const CLASS: &str = "/sys/class/net";
@@ -90,6 +91,27 @@ pub(super) fn is_down(name: &str) -> bool {
     let flags = flags.and_then(|text| u32::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok());
     // The lowest bit is IFF_UP of netdevice(7).
     flags.is_some_and(|flags| flags & 1 == 0)
+}
+
+/// The most bytes of a packet that an interface takes in one frame; none where the kernel does not tell.
+#[must_use]
+pub fn mtu(name: &str) -> Option<u32> {
+    fs::read_to_string(Path::new(CLASS).join(name).join("mtu")).ok()?.trim().parse().ok()
+}
+
+/// This machine's stations, that of the interface `first` before the others, each once.
+#[must_use]
+pub fn stations(first: &str) -> Vec<Mac> {
+    let listed = fs::read_dir(CLASS).into_iter().flatten().flatten();
+    let mut names: Vec<_> = listed.map(|entry| entry.file_name()).collect();
+    names.sort_by_key(|name| (name.as_os_str() != first, name.clone()));
+    let mut found: Vec<Mac> = Vec::new();
+    for name in names {
+        let text = fs::read_to_string(Path::new(CLASS).join(name).join("address")).unwrap_or_default();
+        let station = text.trim().parse().ok().filter(|mac: &Mac| !mac.is_zero());
+        found.extend(station.filter(|mac| !found.contains(mac)));
+    }
+    found
 }
 
 /// An interface as `choose` wants it; none for what libpcap lists beside network interfaces (`any`, USB buses,

@@ -150,7 +150,7 @@ fn time_of(stamp: libc::timeval) -> Timestamp {
 }
 
 /// How far a counter of 32 bits that wraps has come. One that went back was reset by a driver and has not grown.
-fn grown(before: u32, now: u32) -> u64 {
+pub(super) fn grown(before: u32, now: u32) -> u64 {
     match now.wrapping_sub(before) {
         step if step <= u32::MAX / 2 => u64::from(step),
         _ => 0,

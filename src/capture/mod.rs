@@ -1,29 +1,84 @@
 //! Where frames come from: [`Source`], live or from files. What a frame means is `packet`'s.
 //!
-//! [`Tap`] is a live capture that survives the loss of its interface, [`Live`] one opening of an interface, [`Files`]
-//! a row of capture files. [`Recent`] holds what was seen last, and [`Filter`] picks from it. All of it only listens: no
-//! frame is ever sent.
+//! [`Tap`] is a live capture that survives the loss of its interface, [`Live`] one opening of an interface, [`Mirror`] an
+//! address to which a switch sends what it mirrors, [`Files`] a row of capture files. [`Recent`] holds what was seen last,
+//! [`Filter`] picks from it, and [`pcapng`] is how packets are written. All of it only listens: no frame is ever sent.
 
+mod bundle;
+mod devices;
+mod envelope;
 mod error;
 mod file;
 mod filter;
 mod interface;
 mod live;
+mod mirror;
+pub mod pcapng;
 mod recent;
+mod recorder;
 mod tap;
 
+pub use bundle::Bundle;
+pub use devices::Devices;
 pub use error::CaptureError;
 pub use file::{BrokenRecord, Files, Flaw};
 pub use filter::{Filter, check_filter};
-pub use interface::{Interface, LinkState, Medium, choose, interfaces};
+pub use interface::{Interface, LinkState, Medium, choose, interfaces, mtu, stations};
 pub use live::Live;
-pub use recent::{Recent, Snapshot};
+pub use mirror::{Mirror, MirrorConfig, MirrorCounters};
+pub use recent::{Moments, Recent, Snapshot};
+pub use recorder::{LinkFilters, Outlet, Recorder, Tally};
 pub use tap::{Tap, TapState};
 
 use crate::packet::Frame;
 use crate::time::{Span, Timestamp};
 
-/// Settings of live capture.
+/// Settings of one source of a live capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceConfig {
+    /// An interface.
+    Tap(Config),
+    /// An address to which a switch sends what it mirrors.
+    Mirror(MirrorConfig),
+}
+
+impl SourceConfig {
+    /// Whether it listens in the same place.
+    #[must_use]
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tap(one), Self::Tap(other)) => one.interface == other.interface,
+            (Self::Mirror(one), Self::Mirror(other)) => one.address == other.address,
+            _ => false,
+        }
+    }
+
+    /// Whether it is the same kind of source.
+    #[must_use]
+    pub fn is_alike(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// The filter of what it gives.
+    #[must_use]
+    pub fn filter(&self) -> &str {
+        match self {
+            Self::Tap(config) => &config.filter,
+            Self::Mirror(config) => &config.filter,
+        }
+    }
+
+    /// The interface that is named; none where one is chosen or it is none.
+    #[must_use]
+    pub fn interface(&self) -> Option<&str> {
+        match self {
+            Self::Tap(config) => config.interface.as_deref(),
+            Self::Mirror(_) => None,
+        }
+    }
+}
+
+/// Settings of live capture on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Interface to listen on; none to have one chosen.
@@ -92,4 +147,17 @@ pub struct SourceCounters {
     pub interface_drops: u64,
     /// Records of a capture file that were cut short or nonsense, after which reading of that file stopped.
     pub broken_records: u64,
+}
+
+impl std::ops::Add for SourceCounters {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            frames: self.frames + more.frames,
+            kernel_drops: self.kernel_drops + more.kernel_drops,
+            interface_drops: self.interface_drops + more.interface_drops,
+            broken_records: self.broken_records + more.broken_records,
+        }
+    }
 }

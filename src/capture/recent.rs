@@ -3,8 +3,11 @@
 //! One copy of the first bytes of each frame into memory taken at the start. The oldest make room. What a packet means
 //! is `packet`'s.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
+use super::SourceCounters;
+use super::bundle::Bundle;
 use crate::packet::{Frame, Link};
 use crate::time::{Span, Timestamp};
 
@@ -20,6 +23,10 @@ pub struct Recent {
     packets: usize,
     /// Oldest first.
     index: VecDeque<Entry>,
+    /// Packets kept since the start, those forgotten included.
+    kept: u64,
+    /// How far the time has come.
+    now: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +57,18 @@ impl Recent {
         Self::with_room(Self::ROOM, Self::PACKETS)
     }
 
+    /// One of several rings that share the memory of one; each has room for its packets all the same.
+    #[must_use]
+    pub fn share(rings: usize) -> Self {
+        let rings = rings.max(1);
+        Self::with_room((Self::ROOM / rings).max(Self::KEPT), (Self::PACKETS / rings).max(1))
+    }
+
     /// `room` is at least [`Self::KEPT`], and `packets` at least one.
     fn with_room(room: usize, packets: usize) -> Self {
         let bytes = vec![0; room].into_boxed_slice();
-        Self { bytes, head: 0, packets, index: VecDeque::with_capacity(packets) }
+        let index = VecDeque::with_capacity(packets);
+        Self { bytes, head: 0, packets, index, kept: 0, now: Timestamp::EPOCH }
     }
 
     /// Keeps a packet; the oldest make room.
@@ -72,6 +87,7 @@ impl Recent {
         if let Some(room) = self.bytes.get_mut(start..start + kept.len()) {
             room.copy_from_slice(kept);
             self.head = start + taken;
+            self.kept += 1;
             self.index.push_back(Entry {
                 time: frame.time,
                 wire_len: frame.wire_len,
@@ -84,6 +100,7 @@ impl Recent {
 
     /// The time is now: forgets what is too old.
     pub fn handle_time(&mut self, now: Timestamp) {
+        self.now = now;
         while self.index.front().is_some_and(|oldest| now.since(oldest.time) > Self::SPAN) {
             self.index.pop_front();
         }
@@ -94,19 +111,27 @@ impl Recent {
     pub fn snapshot(&self, most: usize, since: Option<Timestamp>) -> Snapshot {
         let young = |entry: &&Entry| since.is_none_or(|since| entry.time >= since);
         let wanted = || self.index.iter().rev().filter(young).take(most);
-        let mut snapshot = Snapshot {
+        let room = wanted().map(|entry| usize::from(entry.kept)).sum();
+        let mut packets = Bundle::with_capacity(wanted().count(), room);
+        for entry in wanted() {
+            let end = entry.start + usize::from(entry.kept);
+            let bytes = self.bytes.get(entry.start..end).unwrap_or(&[]);
+            let frame = Frame { time: entry.time, link: entry.link, wire_len: entry.wire_len, bytes };
+            packets.push(&frame, Self::KEPT);
+        }
+        Snapshot {
             held: self.index.len(),
             oldest: self.index.front().map(|entry| entry.time),
-            bytes: Vec::with_capacity(wanted().map(|entry| usize::from(entry.kept)).sum()),
-            index: Vec::with_capacity(wanted().count()),
-        };
-        for entry in wanted() {
-            let start = snapshot.bytes.len();
-            let end = entry.start + usize::from(entry.kept);
-            snapshot.bytes.extend_from_slice(self.bytes.get(entry.start..end).unwrap_or(&[]));
-            snapshot.index.push(Entry { start, ..*entry });
+            next: self.kept,
+            now: self.now,
+            packets,
         }
-        snapshot
+    }
+
+    /// A copy of those packets that came after a snapshot whose [`Snapshot::next`] this is.
+    #[must_use]
+    pub fn snapshot_after(&self, next: u64) -> Snapshot {
+        self.snapshot(usize::try_from(self.kept.saturating_sub(next)).unwrap_or(usize::MAX), None)
     }
 
     /// Where `taken` bytes fit in one piece, once enough of the oldest packets are gone.
@@ -142,11 +167,30 @@ impl Default for Recent {
 pub struct Snapshot {
     held: usize,
     oldest: Option<Timestamp>,
-    index: Vec<Entry>,
-    bytes: Vec<u8>,
+    next: u64,
+    now: Timestamp,
+    packets: Bundle,
 }
 
 impl Snapshot {
+    /// The newest `most` packets of several rings, in the order of their times.
+    #[must_use]
+    pub fn of_all(snapshots: &[Self], most: usize) -> Self {
+        let mut found: Vec<_> = snapshots.iter().flat_map(Self::frames).collect();
+        if snapshots.len() > 1 {
+            found.sort_by_key(|frame| Reverse(frame.time));
+        }
+        found.truncate(most);
+        let mut all = Self::default();
+        found.iter().for_each(|frame| all.packets.push(frame, Recent::KEPT));
+        for snapshot in snapshots {
+            all.held += snapshot.held;
+            all.oldest = all.oldest.into_iter().chain(snapshot.oldest).min();
+            all.now = all.now.max(snapshot.now);
+        }
+        all
+    }
+
     /// Packets that the ring held, of which these may be a part.
     #[must_use]
     pub const fn held(&self) -> usize {
@@ -159,15 +203,34 @@ impl Snapshot {
         self.oldest
     }
 
-    /// The packets, newest first. Their bytes are those that were kept.
-    pub fn frames(&self) -> impl Iterator<Item = Frame<'_>> {
-        self.index.iter().map(|entry| Frame {
-            time: entry.time,
-            link: entry.link,
-            wire_len: entry.wire_len,
-            bytes: self.bytes.get(entry.start..entry.start + usize::from(entry.kept)).unwrap_or(&[]),
-        })
+    /// Number of the packet that comes next, for [`Recent::snapshot_after`].
+    #[must_use]
+    pub const fn next(&self) -> u64 {
+        self.next
     }
+
+    /// How far the time had come, with or without packets.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The packets, newest first. Their bytes are those that were kept.
+    #[must_use]
+    pub fn frames(&self) -> impl DoubleEndedIterator<Item = Frame<'_>> {
+        self.packets.frames()
+    }
+}
+
+/// What a source saw last, and what it counted.
+#[derive(Clone, Debug, Default)]
+pub struct Moments {
+    /// Name of the source.
+    pub source: String,
+    /// What it counted.
+    pub counters: SourceCounters,
+    /// The packets.
+    pub packets: Snapshot,
 }
 
 #[cfg(test)]
@@ -235,6 +298,19 @@ mod tests {
     }
 
     #[test]
+    fn several_rings_give_one_row_by_time() {
+        let (mut a, mut b) = (Recent::share(2), Recent::share(2));
+        for n in 0..6_u8 {
+            let ring = if n % 3 == 0 { &mut a } else { &mut b };
+            ring.push(&frame(i64::from(n), &[n; 60]));
+        }
+        let all = Snapshot::of_all(&[a.snapshot(9, None), b.snapshot(9, None)], 4);
+        let first: Vec<_> = all.frames().map(|f| (f.bytes[0], f.bytes.len())).collect();
+        assert_eq!(first, [(5, 60), (4, 60), (3, 60), (2, 60)]);
+        assert_eq!((all.held(), all.oldest()), (6, Some(frame(0, b"").time)));
+    }
+
+    #[test]
     fn a_snapshot_has_the_newest_that_were_asked_for() {
         let mut recent = Recent::with_room(1_000, 16);
         for n in 0..10_u8 {
@@ -247,5 +323,12 @@ mod tests {
         assert_eq!(snapshot.frames().next().unwrap().wire_len, 1_500);
         assert_eq!(first(&recent.snapshot(9, Some(frame(7_500, b"").time))), [9, 8]);
         assert_eq!(first(&Recent::with_room(1_000, 16).snapshot(9, None)), [0_u8; 0]);
+        let next = recent.snapshot(0, None).next();
+        assert_eq!(first(&recent.snapshot_after(next)), [0_u8; 0]);
+        recent.push(&frame(9_000, &[10; 60]));
+        let news = recent.snapshot_after(next);
+        assert_eq!((first(&news), news.now()), (vec![10], frame(9_000, b"").time));
+        recent.handle_time(frame(12_000, b"").time);
+        assert_eq!(recent.snapshot_after(news.next()).now(), frame(12_000, b"").time);
     }
 }

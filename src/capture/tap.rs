@@ -85,6 +85,12 @@ impl Tap {
         &self.why
     }
 
+    /// What it was opened with.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Whether it delivers.
     #[must_use]
     pub const fn state(&self) -> &TapState {
@@ -147,7 +153,7 @@ impl Tap {
 
     fn close(&mut self) {
         if let Some(mut live) = self.live.take() {
-            self.past = sum(self.past, live.counters());
+            self.past = self.past + live.counters();
         }
     }
 
@@ -201,17 +207,8 @@ impl Source for Tap {
     /// Totals over all openings. Asks the kernel, so call it about once a second and not for each frame.
     fn counters(&mut self) -> SourceCounters {
         match &mut self.live {
-            Some(live) => sum(self.past, live.counters()),
+            Some(live) => self.past + live.counters(),
             None => self.past,
         }
-    }
-}
-
-fn sum(a: SourceCounters, b: SourceCounters) -> SourceCounters {
-    SourceCounters {
-        frames: a.frames + b.frames,
-        kernel_drops: a.kernel_drops + b.kernel_drops,
-        interface_drops: a.interface_drops + b.interface_drops,
-        broken_records: a.broken_records + b.broken_records,
     }
 }

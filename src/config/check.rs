@@ -1,15 +1,18 @@
 //! From the file's shape to the components' settings: ranges, files and what needs what.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::raw::{self, Raw};
 use super::{Config, ConfigError, Layers, LogLevel, Written, key};
+use crate::capture::{MirrorConfig, SourceConfig};
 use crate::control::SettingValue;
 use crate::mqtt::{Login, Tls};
 use crate::pipeline::{JudgeConfig, MeterConfig};
 use crate::time::Span;
-use crate::{alert, baseline, capture, feature, http, model, mqtt, store};
+use crate::{alert, baseline, capture, feature, flow, http, model, mqtt, store};
 
 pub(super) fn check(raw: &Raw, written: Written, layers: &Layers) -> Result<Config, ConfigError> {
     let checker = Checker(layers);
@@ -19,6 +22,7 @@ pub(super) fn check(raw: &Raw, written: Written, layers: &Layers) -> Result<Conf
     Ok(Config {
         capture: checker.capture(&raw.network)?,
         meter: MeterConfig {
+            flow: checker.flow(&raw.limits)?,
             feature: feature::Config { window: checker.window(&raw.detection)? },
             ..MeterConfig::default()
         },
@@ -27,12 +31,24 @@ pub(super) fn check(raw: &Raw, written: Written, layers: &Layers) -> Result<Conf
             model: checker.model(raw)?,
             alert: alert::Config { tap, ..alert::Config::default() },
         },
-        store: checker.store(&raw.store, broker.is_some())?,
+        store: checker.store(raw, broker.is_some())?,
         mqtt: broker,
         http: checker.http(&raw.http)?,
         log: checker.log(&raw.log)?,
         written,
     })
+}
+
+/// Interfaces listened on at once: each has a thread and a ring of the kernel.
+const MOST_INTERFACES: usize = 8;
+
+/// Addresses listened on for mirrored frames: one for each of TZSP and VXLAN, over IPv4 and IPv6.
+const MOST_MIRRORS: usize = 4;
+
+/// The names in a list or a text with commas.
+fn list(names: Option<&raw::Names>) -> Vec<String> {
+    let text = names.map(raw::Names::text).unwrap_or_default();
+    text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 struct Checker<'a>(&'a Layers);
@@ -48,14 +64,50 @@ impl Checker<'_> {
         }
     }
 
-    fn capture(&self, raw: &raw::Network) -> Result<capture::Config, ConfigError> {
-        let default = capture::Config::default();
-        let interface = match raw.interface.as_deref() {
-            None | Some("auto" | "") => None,
-            Some(name) => Some(name.to_owned()),
+    fn capture(&self, raw: &raw::Network) -> Result<Vec<SourceConfig>, ConfigError> {
+        let each = self.tap_of(raw)?;
+        let mirrors = self.mirrors(raw, &each)?;
+        let key = "network.interface";
+        let mut names = list(raw.interface.as_ref());
+        if let [] | ["auto"] = names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            let auto = mirrors.is_empty().then_some(SourceConfig::Tap(each));
+            return Ok(auto.into_iter().chain(mirrors).collect());
+        }
+        let mut known = BTreeSet::new();
+        names.retain(|name| known.insert(name.clone()));
+        if names.len() > MOST_INTERFACES || known.contains("auto") {
+            return Err(self.text(key, &names.join(",")));
+        }
+        let tap = |name| SourceConfig::Tap(capture::Config { interface: Some(name), ..each.clone() });
+        Ok(names.into_iter().map(tap).chain(mirrors).collect())
+    }
+
+    /// The addresses to listen on for mirrored frames.
+    fn mirrors(&self, raw: &raw::Network, tap: &capture::Config) -> Result<Vec<SourceConfig>, ConfigError> {
+        let (key, key_of_senders) = ("network.mirror_listen", "network.mirror_senders");
+        let mut senders = Vec::new();
+        for text in list(raw.mirror_senders.as_ref()) {
+            senders.push(text.parse().map_err(|_| self.text(key_of_senders, &text))?);
+        }
+        let mut addresses = Vec::new();
+        for text in list(raw.mirror_listen.as_ref()) {
+            let address: SocketAddr = text.parse().map_err(|_| self.text(key, &text))?;
+            if address.port() == 0 || addresses.contains(&address) || addresses.len() == MOST_MIRRORS {
+                return Err(self.text(key, &text));
+            }
+            addresses.push(address);
+        }
+        let mirror = |address| {
+            let (ring_bytes, filter) = (tap.ring_bytes, tap.filter.clone());
+            SourceConfig::Mirror(MirrorConfig { address, senders: senders.clone(), ring_bytes, filter })
         };
+        Ok(addresses.into_iter().map(mirror).collect())
+    }
+
+    fn tap_of(&self, raw: &raw::Network) -> Result<capture::Config, ConfigError> {
+        let default = capture::Config::default();
         Ok(capture::Config {
-            interface,
+            interface: None,
             promiscuous: raw.promiscuous_mode.unwrap_or(default.promiscuous),
             ring_bytes: self.number("network.buffer_size", raw.buffer_size, default.ring_bytes)?,
             snapshot_bytes: self.number(
@@ -65,6 +117,13 @@ impl Checker<'_> {
             )?,
             filter: raw.filter.clone().unwrap_or(default.filter),
         })
+    }
+
+    fn flow(&self, raw: &raw::Limits) -> Result<flow::Config, ConfigError> {
+        let default = flow::Config::default();
+        let bytes = default.flow_capacity * flow::Config::BYTES_PER_FLOW;
+        let bytes = self.number("limits.flow_memory", raw.flow_memory, bytes)?;
+        Ok(flow::Config { flow_capacity: flow::Config::flows_in(bytes), ..default })
     }
 
     fn window(&self, raw: &raw::Detection) -> Result<Span, ConfigError> {
@@ -98,7 +157,8 @@ impl Checker<'_> {
         })
     }
 
-    fn store(&self, raw: &raw::Store, deliver: bool) -> Result<store::Config, ConfigError> {
+    fn store(&self, raw: &Raw, deliver: bool) -> Result<store::Config, ConfigError> {
+        let Raw { store: raw, evidence: files, captures, .. } = raw;
         let default = store::Config::default();
         let day = 86_400;
         let days = default.alert_retention.as_secs() / day;
@@ -113,6 +173,14 @@ impl Checker<'_> {
                 default.outbox_capacity,
             )?,
             deliver,
+            evidence: files.enabled.unwrap_or(default.evidence),
+            evidence_quota: self.mebibytes("evidence.quota_mb", files.quota_mb, default.evidence_quota)?,
+            evidence_snapshot: self.number(
+                "evidence.snapshot_length",
+                files.snapshot_length,
+                default.evidence_snapshot,
+            )?,
+            captures_quota: self.mebibytes("captures.quota_mb", captures.quota_mb, default.captures_quota)?,
             ..store::Config::default()
         })
     }
@@ -236,6 +304,10 @@ impl Checker<'_> {
 
     fn seconds(&self, path: &str, value: Option<i64>, default: Span) -> Result<Span, ConfigError> {
         self.number(path, value, default.as_secs()).map(Span::from_secs)
+    }
+
+    fn mebibytes(&self, path: &str, value: Option<i64>, default: u64) -> Result<u64, ConfigError> {
+        self.number(path, value, default >> 20).map(|mebibytes: u64| mebibytes << 20)
     }
 
     fn number<T: TryFrom<i64>>(&self, path: &str, value: Option<i64>, default: T) -> Result<T, ConfigError> {

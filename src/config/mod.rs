@@ -17,16 +17,17 @@ use config::FileFormat;
 
 pub use error::{ConfigError, Origin};
 
+use crate::capture::SourceConfig;
 use crate::pipeline::{JudgeConfig, MeterConfig};
-use crate::{capture, http, mqtt, store};
+use crate::{http, mqtt, store};
 use layer::Layer;
 use raw::Raw;
 
 /// All settings, checked. `app` takes it apart; no component sees another's.
 #[derive(Clone)]
 pub struct Config {
-    /// Live capture.
-    pub capture: capture::Config,
+    /// Live capture, a source each.
+    pub capture: Vec<SourceConfig>,
     /// Flows, windows, behaviours.
     pub meter: MeterConfig,
     /// Baseline, models, incidents.
@@ -175,7 +176,13 @@ impl Layers {
             builder = builder.set_override(path.as_str(), value.as_str()).map_err(ConfigError::Layers)?;
         }
         let merged = builder.build().map_err(ConfigError::Layers)?;
-        let text = |k: &key::Key| Some((k.path, (merged.get_string(k.path).ok()?, self.origin(k.path))));
+        let list = |path| {
+            merged.get_array(path).map(|list| {
+                list.into_iter().filter_map(|one| one.into_string().ok()).collect::<Vec<_>>().join(",")
+            })
+        };
+        let value = |path| merged.get_string(path).or_else(|_| list(path)).ok();
+        let text = |k: &key::Key| Some((k.path, (value(k.path)?, self.origin(k.path))));
         let written = key::KEYS.iter().filter_map(text).collect();
         let raw = merged.try_deserialize().map_err(|error| self.explain(error))?;
         Ok((raw, written))
@@ -235,6 +242,7 @@ mod tests {
     use proptest::test_runner::TestRunner;
 
     use super::*;
+    use crate::capture;
     use crate::control::SettingKind;
     use crate::time::Span;
 
@@ -289,6 +297,42 @@ mod tests {
             assert!(told.starts_with(start), "{text:?}\n  told     {told}\n  expected {start}");
             assert!(!told.contains('\n'), "one line: {told}");
         }
+    }
+
+    #[test]
+    fn several_interfaces_and_listeners_are_a_source_each() {
+        let sources = |text: &str| {
+            let (_folder, inputs) = inputs(&format!("[network]\n{text}\n"));
+            let name = |source: &SourceConfig| match source {
+                SourceConfig::Tap(tap) => tap.interface.clone().unwrap_or_else(|| "auto".to_owned()),
+                SourceConfig::Mirror(mirror) => format!("{} from {:?}", mirror.address, mirror.senders),
+            };
+            Config::load(&inputs).ok().unwrap().capture.iter().map(name).collect::<Vec<_>>()
+        };
+        assert_eq!(sources(r#"interface = "eth1""#), ["eth1"]);
+        assert_eq!(sources(r#"interface = "eth1, eth2,eth1""#), ["eth1", "eth2"]);
+        assert_eq!(sources(r#"interface = ["eth1", "eth2"]"#), ["eth1", "eth2"]);
+        assert_eq!(sources(r#"interface = """#), ["auto"]);
+        let listen = r#"mirror_listen = "192.0.2.1:37008, [2001:db8::1]:4789""#;
+        let both = ["192.0.2.1:37008 from []", "[2001:db8::1]:4789 from []"];
+        assert_eq!(sources(listen), both);
+        assert_eq!(sources(&format!("interface = \"eth1\"\n{listen}"))[..2], ["eth1", both[0]]);
+        let senders = r#"mirror_listen = "192.0.2.1:1"
+mirror_senders = ["192.0.2.9"]"#;
+        assert_eq!(sources(senders), ["192.0.2.1:1 from [192.0.2.9]"]);
+        for bad in [
+            r#"interface = "eth1,auto""#,
+            r#"interface = "a,b,c,d,e,f,g,h,i""#,
+            r#"mirror_listen = "37008""#,
+            r#"mirror_listen = "192.0.2.1:0""#,
+            r#"mirror_senders = "switch""#,
+        ] {
+            let told = refusal(&format!("[network]\n{bad}\n"));
+            let key = bad.split(' ').next().unwrap();
+            assert!(told.starts_with(&format!("tapguard.toml:2: network.{key} takes ")), "{told}");
+        }
+        let (_folder, inputs) = inputs("[network]\ninterface = [\"a\", \"b\"]\n");
+        assert_eq!(Config::load(&inputs).ok().unwrap().value("network.interface"), Some("a,b"));
     }
 
     #[test]
@@ -486,7 +530,7 @@ mod tests {
     #[test]
     fn defaults_are_the_components_own() {
         let config = Config::load(&Inputs::default()).ok().unwrap();
-        assert_eq!(config.capture, capture::Config::default());
+        assert_eq!(config.capture, [SourceConfig::Tap(capture::Config::default())]);
         assert_eq!(config.judge, JudgeConfig::default());
         assert!(config.mqtt.is_none());
         let inputs = Inputs {

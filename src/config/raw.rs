@@ -7,9 +7,12 @@ use serde::Deserialize;
 pub(super) struct Raw {
     pub(super) tap: Tap,
     pub(super) network: Network,
+    pub(super) limits: Limits,
     pub(super) detection: Detection,
     pub(super) ml_models: MlModels,
     pub(super) store: Store,
+    pub(super) evidence: Evidence,
+    pub(super) captures: Captures,
     pub(super) mqtt: Mqtt,
     pub(super) http: Http,
     pub(super) log: Log,
@@ -24,11 +27,37 @@ pub(super) struct Tap {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Network {
-    pub(super) interface: Option<String>,
+    pub(super) interface: Option<Names>,
     pub(super) promiscuous_mode: Option<bool>,
     pub(super) buffer_size: Option<i64>,
     pub(super) snapshot_length: Option<i64>,
     pub(super) filter: Option<String>,
+    pub(super) mirror_listen: Option<Names>,
+    pub(super) mirror_senders: Option<Names>,
+}
+
+/// One name, several with commas between them, or a list.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Names {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl Names {
+    /// As one text.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::List(list) => list.join(","),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) flow_memory: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -61,6 +90,20 @@ pub(super) struct Store {
     pub(super) quota: Option<i64>,
     pub(super) alert_retention_days: Option<i64>,
     pub(super) outbox_capacity: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Evidence {
+    pub(super) enabled: Option<bool>,
+    pub(super) snapshot_length: Option<i64>,
+    pub(super) quota_mb: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Captures {
+    pub(super) quota_mb: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

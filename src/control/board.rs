@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{HttpStatus, JudgeStatus, MeterStatus, MqttStatus, Status, StoreStatus};
+use super::{FilesStatus, HttpStatus, JudgeStatus, Meters, MqttStatus, Status, StoreStatus};
 
 /// The latest value of one publisher. The lock is held only to swap or copy a pointer.
 #[derive(Debug)]
@@ -35,8 +35,8 @@ impl<T> Default for Slot<T> {
 /// The slots of all publishers, shared by the whole daemon.
 #[derive(Debug, Default)]
 pub struct Board {
-    /// The capture thread's.
-    pub meter: Slot<MeterStatus>,
+    /// The capture threads'.
+    pub meter: Meters,
     /// The judging thread's.
     pub judge: Slot<JudgeStatus>,
     /// The store writer's.
@@ -45,6 +45,8 @@ pub struct Board {
     pub mqtt: Slot<MqttStatus>,
     /// The HTTP listener's.
     pub http: Slot<HttpStatus>,
+    /// Of the capture files that are written.
+    pub files: Slot<FilesStatus>,
 }
 
 impl Board {
@@ -57,6 +59,7 @@ impl Board {
             store: self.store.latest(),
             mqtt: self.mqtt.latest(),
             http: self.http.latest(),
+            files: self.files.latest(),
         }
     }
 }

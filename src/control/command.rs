@@ -1,11 +1,13 @@
 //! What the control plane may ask of the judging and of the capture thread. Every command is answered.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::alert::{AlertId, Marking, Note};
-use crate::capture::{self, Snapshot};
+use crate::capture::{Moments, Recorder, Snapshot, SourceConfig};
 use crate::control::wire::AlertRecord;
 use crate::model;
+use crate::pipeline::SourceId;
 use crate::time::{Span, Timestamp};
 
 /// A request to the judging thread.
@@ -64,7 +66,7 @@ pub struct Tuning {
     pub learning: Span,
 }
 
-/// A request to the capture thread.
+/// A request to a capture thread.
 #[derive(Debug)]
 pub enum CaptureCommand {
     /// Close the source; nothing is captured until [`CaptureCommand::Start`] or a restart of the daemon.
@@ -80,7 +82,7 @@ pub enum CaptureCommand {
     /// Go on with these settings; the source in use stays where they do not open.
     Reopen {
         /// What to open.
-        config: Box<capture::Config>,
+        config: Box<SourceConfig>,
         /// Gets the answer once it is open, or waited for.
         reply: Reply<()>,
     },
@@ -92,6 +94,22 @@ pub enum CaptureCommand {
         since: Option<Timestamp>,
         /// Gets the copy.
         reply: Reply<Snapshot>,
+    },
+    /// Copy what was captured after a moment, and tell of the source.
+    Moments {
+        /// The packets from the one of this number on.
+        next: u64,
+        /// Gets the copy.
+        reply: Reply<Moments>,
+    },
+    /// Have a recorder take each packet from now on, until it wants no more.
+    Record {
+        /// Takes them.
+        recorder: Box<Recorder>,
+        /// Whether what is still held is wanted, too.
+        past: bool,
+        /// Gets what is held once the recorder has begun, without gap or overlap; nothing where it is not wanted.
+        reply: Reply<Moments>,
     },
 }
 
@@ -130,20 +148,15 @@ pub enum CommandRefused {
     NoAnswer(Span),
 }
 
+/// Where one source is asked.
+type SourceQueue = (SourceId, SyncSender<CaptureCommand>);
+
 /// The asking end of the command queues; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct CommandQueue {
     judge: SyncSender<Command>,
-    capture: SyncSender<CaptureCommand>,
-}
-
-/// The answering ends.
-#[derive(Debug)]
-pub struct Commands {
-    /// For the judging thread.
-    pub judge: Receiver<Command>,
-    /// For the capture thread.
-    pub capture: Receiver<CaptureCommand>,
+    /// One for each capture thread, by identity. The lock is held only to add, remove or copy.
+    capture: Arc<Mutex<Vec<SourceQueue>>>,
 }
 
 impl CommandQueue {
@@ -153,13 +166,45 @@ impl CommandQueue {
     pub const OPENING: Span = Span::from_secs(30);
 
     /// Queues for eight commands each, which is more than people type; a ninth is refused as
-    /// [`CommandRefused::Busy`].
+    /// [`CommandRefused::Busy`]. What is given is for the judging thread; there is no source yet.
     #[must_use]
-    pub fn new() -> (Self, Commands) {
+    pub fn new() -> (Self, Receiver<Command>) {
         // 8: commands are typed by people; overflow policy is refusal, told to the asker.
-        let (judge, judge_asked) = sync_channel(8);
-        let (capture, capture_asked) = sync_channel(8);
-        (Self { judge, capture }, Commands { judge: judge_asked, capture: capture_asked })
+        let (judge, asked) = sync_channel(8);
+        (Self { judge, capture: Arc::default() }, asked)
+    }
+
+    /// Gives the answering end for the thread of a source, which is asked from now on.
+    #[must_use]
+    pub fn add_source(&self, source: SourceId) -> Receiver<CaptureCommand> {
+        // 8, as for the judge.
+        let (queue, asked) = sync_channel(8);
+        let mut all = self.capture.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(known, _)| *known != source);
+        all.push((source, queue));
+        asked
+    }
+
+    /// A source is asked no more.
+    pub fn remove_source(&self, source: SourceId) {
+        let mut all = self.capture.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(known, _)| *known != source);
+    }
+
+    /// Asks every source, the one after the other; all are asked whatever one says.
+    fn ask_each<T>(&self, command: impl Fn(Reply<T>) -> CaptureCommand) -> Result<Vec<T>, CommandRefused> {
+        let all = self.capture.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if all.is_empty() {
+            return Err(CommandRefused::Stopping);
+        }
+        let answers: Vec<_> = all.iter().map(|(_, queue)| ask(queue, &command)).collect();
+        answers.into_iter().collect()
+    }
+
+    fn source(&self, source: SourceId) -> Result<SyncSender<CaptureCommand>, CommandRefused> {
+        let all = self.capture.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = all.iter().find(|(known, _)| *known == source);
+        found.map(|(_, queue)| queue.clone()).ok_or(CommandRefused::Stopping)
     }
 
     /// Starts learning a new baseline and waits until that has begun.
@@ -211,40 +256,90 @@ impl CommandQueue {
         ask(&self.judge, |reply| Command::AcknowledgeAll { note, reply })
     }
 
-    /// Closes the source of frames and waits until nothing more is captured.
+    /// Closes all sources of frames and waits until nothing more is captured.
     ///
     /// # Errors
-    /// As for [`Self::start_baseline`].
+    /// As for [`Self::start_baseline`]; the others are closed all the same.
     pub fn stop_capture(&self) -> Result<(), CommandRefused> {
-        ask(&self.capture, |reply| CaptureCommand::Stop { reply })
+        self.ask_each(|reply| CaptureCommand::Stop { reply }).map(drop)
     }
 
-    /// Opens the source of frames again, where it was closed.
+    /// Opens the sources of frames again that were closed.
     ///
     /// # Errors
-    /// As for [`Self::start_baseline`], and when it does not open.
+    /// As for [`Self::start_baseline`], and when one does not open; the others are opened all the same.
     pub fn start_capture(&self) -> Result<(), CommandRefused> {
-        ask(&self.capture, |reply| CaptureCommand::Start { reply })
+        self.ask_each(|reply| CaptureCommand::Start { reply }).map(drop)
     }
 
-    /// Goes on capturing with other settings.
+    /// Has a source go on with other settings.
     ///
     /// # Errors
     /// As for [`Self::start_baseline`] but after [`Self::OPENING`], and when they do not open: then the old ones stay in
     /// use.
-    pub fn reopen_capture(&self, config: capture::Config) -> Result<(), CommandRefused> {
-        ask_within(Self::OPENING, &self.capture, |reply| CaptureCommand::Reopen {
-            config: Box::new(config),
-            reply,
-        })
+    pub fn reopen_capture(&self, source: SourceId, config: SourceConfig) -> Result<(), CommandRefused> {
+        let config = Box::new(config);
+        ask_within(Self::OPENING, &self.source(source)?, |reply| CaptureCommand::Reopen { config, reply })
     }
 
-    /// A copy of the newest packets that are still held, at most `most`, and none older than `since`.
+    /// A copy of the newest packets that are still held, of one source or of all by their time, at most `most`, and
+    /// none older than `since`.
     ///
     /// # Errors
     /// As for [`Self::start_baseline`].
-    pub fn recent_packets(&self, most: usize, since: Option<Timestamp>) -> Result<Snapshot, CommandRefused> {
-        ask(&self.capture, |reply| CaptureCommand::Recent { most, since, reply })
+    pub fn recent_packets(
+        &self,
+        source: Option<SourceId>,
+        most: usize,
+        since: Option<Timestamp>,
+    ) -> Result<Snapshot, CommandRefused> {
+        let recent = |reply| CaptureCommand::Recent { most, since, reply };
+        match source {
+            Some(source) => ask(&self.source(source)?, recent),
+            None => Ok(Snapshot::of_all(&self.ask_each(recent)?, most)),
+        }
+    }
+
+    /// Sources of packets, each of which has a thread and a ring of its own.
+    #[must_use]
+    pub fn sources(&self) -> Vec<SourceId> {
+        let all = self.capture.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().map(|(source, _)| *source).collect()
+    }
+
+    /// What each source saw from the packet on of which [`Snapshot::next`] told. One that does not answer is left out.
+    ///
+    /// # Errors
+    /// As for [`Self::start_baseline`], when none answers.
+    pub fn moments(
+        &self,
+        next: impl Fn(SourceId) -> u64,
+    ) -> Result<Vec<(SourceId, Moments)>, CommandRefused> {
+        let all = self.capture.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (mut answers, mut refused) = (Vec::new(), CommandRefused::Stopping);
+        for (source, queue) in all {
+            let next = next(source);
+            match ask(&queue, |reply| CaptureCommand::Moments { next, reply }) {
+                Ok(moments) => answers.push((source, moments)),
+                Err(why) => refused = why,
+            }
+        }
+        if answers.is_empty() { Err(refused) } else { Ok(answers) }
+    }
+
+    /// Has a recorder take the packets of a source from now on, and gives what it held before where the `past` is
+    /// wanted.
+    ///
+    /// # Errors
+    /// As for [`Self::start_baseline`].
+    pub fn record(
+        &self,
+        source: SourceId,
+        recorder: Recorder,
+        past: bool,
+    ) -> Result<Moments, CommandRefused> {
+        let recorder = Box::new(recorder);
+        ask(&self.source(source)?, |reply| CaptureCommand::Record { recorder, past, reply })
     }
 }
 

@@ -2,18 +2,27 @@
 //! ports through which MQTT and HTTP reach the store and the settings.
 
 mod board;
+mod checkup;
 mod command;
 mod feed;
 mod feedback;
+mod files;
+mod meters;
 mod port;
 mod settings;
 mod status;
 pub mod wire;
 
 pub use board::{Board, Slot};
-pub use command::{CaptureCommand, Command, CommandQueue, CommandRefused, Commands, Reply, Tuning};
+pub use checkup::CheckRecord;
+pub use command::{CaptureCommand, Command, CommandQueue, CommandRefused, Reply, Tuning};
 pub use feed::{AlertFeed, Listener, News};
 pub use feedback::{ExpectedRecord, FeedbackCount, FeedbackRecord};
+pub use files::{
+    CaptureDesk, CaptureEnd, CaptureLimits, CaptureRecord, CaptureRecordState, CaptureRefused, CaptureWish,
+    CapturesStatus, Download, EvidenceArchive, EvidenceStatus, FilesStatus, NoEvidence, Skipped,
+};
+pub use meters::Meters;
 pub use port::{AlertArchive, AlertPage, AlertQuery, ArchiveError, DeliveryQueue, OutboxItem, OutboxKey};
 pub use settings::{
     Author, Effect, LastChange, Outcome, PlannedChange, Setting, SettingKind, SettingProblem, SettingSource,
@@ -22,6 +31,6 @@ pub use settings::{
 };
 pub use status::{
     AlertCounts, BaselinePhase, BaselineStatus, CaptureState, CaptureStatus, DeviceSummary, FlowSummary,
-    HttpStatus, JudgeStatus, MeterStatus, ModelStatus, MqttState, MqttStatus, SourceKind, Status,
-    StoreStatus,
+    HttpStatus, JudgeStatus, MeterStatus, ModelStatus, MqttState, MqttStatus, SourceKind, SourceStatus,
+    Status, StoreStatus, TcpStatus,
 };

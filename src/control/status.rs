@@ -3,18 +3,20 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::FilesStatus;
 use crate::alert::Rule;
-use crate::capture::SourceCounters;
+use crate::capture::{MirrorCounters, SourceCounters};
 use crate::feature::Rate;
-use crate::flow::DeviceKey;
-use crate::packet::Mac;
-use crate::pipeline::Performance;
+use crate::flow::{DeviceKey, TcpHealth, TcpTotals, TunnelRecord, TunnelTotal};
+use crate::packet::{Encapsulation, FragmentCounts, Mac};
+use crate::pipeline::mirror::Report;
+use crate::pipeline::{Extents, Performance, SourceId};
 use crate::time::{Span, Timestamp};
 
 /// Everything at one moment. Parts are `None` until their owner has published once.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
-    /// Published by the capture thread.
+    /// Published by the capture threads, and put together.
     pub meter: Option<Arc<MeterStatus>>,
     /// Published by the judging thread.
     pub judge: Option<Arc<JudgeStatus>>,
@@ -24,11 +26,17 @@ pub struct Status {
     pub mqtt: Option<Arc<MqttStatus>>,
     /// Published by the HTTP listener.
     pub http: Option<Arc<HttpStatus>>,
+    /// Capture files that are written.
+    pub files: Option<Arc<FilesStatus>>,
 }
 
-/// Capture and metering.
+/// Capture and metering: of one source, or of all together (see [`Meters`](super::Meters)).
 #[derive(Clone, Debug)]
 pub struct MeterStatus {
+    /// Which source it is of; of all together, the first.
+    pub source: SourceId,
+    /// Each source by itself, in order of identity. Filled in when it is published.
+    pub sources: Vec<SourceStatus>,
     /// The source and how it does.
     pub capture: CaptureStatus,
     /// Time of the latest packet or tick, on the capture's clock.
@@ -45,10 +53,33 @@ pub struct MeterStatus {
     pub bits_per_second: Option<f64>,
     /// Packets by what they carry: name (arp, ipv4, ipv6, other; tcp, udp, icmp, fragment, other_ip; dns, dhcp).
     pub protocols: Vec<(&'static str, u64)>,
+    /// Packets that tell an operation of a plant, by protocol, effect and direction, zero ones left out.
+    pub operations: Vec<(&'static str, &'static str, &'static str, u64)>,
     /// Faults by layer and reason, zero ones left out.
     pub faults: Vec<(&'static str, &'static str, u64)>,
+    /// Packets by how far they were decoded.
+    pub extents: Extents,
+    /// Packets by the type at which reading ended: vocabulary, number, packets; at most 64.
+    pub unknown: Vec<(&'static str, u16, u64)>,
+    /// Packets of further such types.
+    pub unknown_other: u64,
+    /// What became of IP fragments.
+    pub fragments: FragmentCounts,
+    /// The tunnels with the latest packets, newest first; at most 64.
+    pub tunnels: Vec<TunnelRecord>,
+    /// Packets and bytes by kind of tunnel, those of which there were any.
+    pub tunnel_totals: Vec<(Encapsulation, TunnelTotal)>,
+    /// Tunnels put out of the full table.
+    pub tunnels_evicted: u64,
+    /// Application messages left unread by kind (tls_hellos, quic_hellos: a part did not come; quic_packets,
+    /// fingerprints: too many came in a second).
+    pub unread: Vec<(&'static str, u64)>,
     /// Flows in the table now.
     pub flows_active: u64,
+    /// Whether the mirror is as it should be, in the order of `Check::ALL`.
+    pub mirror: Vec<Report>,
+    /// Frames since start that the mirror made of others, which are not among the packets.
+    pub copies: u64,
     /// Capacity of the flow table.
     pub flows_capacity: u64,
     /// Flows seen since start.
@@ -59,6 +90,8 @@ pub struct MeterStatus {
     pub flows_renewed: u64,
     /// IP packets that belong to no flow: fragments after the first, stray resets, unreadable transport headers.
     pub flowless_packets: u64,
+    /// How TCP does.
+    pub tcp: TcpStatus,
     /// The flows that were active last, newest first; at most 256.
     pub flows: Vec<FlowSummary>,
     /// Devices in the table now that were seen more than once, in the order in which they were first seen.
@@ -79,6 +112,40 @@ pub struct MeterStatus {
     pub events_dropped: u64,
 }
 
+/// How TCP does.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TcpStatus {
+    /// Since start.
+    pub totals: TcpTotals,
+    /// Over the last complete ten seconds of the capture's clock; none before that.
+    pub recent: Option<TcpTotals>,
+}
+
+/// What is told of each source by itself.
+#[derive(Clone, Debug)]
+pub struct SourceStatus {
+    /// Which.
+    pub source: SourceId,
+    /// How often it has published.
+    pub published: u64,
+    /// The source and how it does.
+    pub capture: CaptureStatus,
+    /// Time of its latest packet or tick.
+    pub now: Timestamp,
+    /// Time of its latest packet; none before the first.
+    pub last_packet: Option<Timestamp>,
+    /// Packets decoded since start.
+    pub packets: u64,
+    /// Bytes on the wire since start.
+    pub bytes: u64,
+    /// Mean packets per second, as for all.
+    pub packets_per_second: Option<f64>,
+    /// Mean bits per second, as for all.
+    pub bits_per_second: Option<f64>,
+    /// Jumps of its clock.
+    pub clock_steps: u64,
+}
+
 /// A source of frames as the page names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaptureStatus {
@@ -94,6 +161,8 @@ pub struct CaptureStatus {
     pub counters: SourceCounters,
     /// Times it was lost and waited for.
     pub losses: u64,
+    /// What a listener for mirrored frames counts; none of any other source.
+    pub mirror: Option<MirrorCounters>,
 }
 
 /// A kind of source.
@@ -101,6 +170,8 @@ pub struct CaptureStatus {
 pub enum SourceKind {
     /// A network interface.
     Interface,
+    /// An address to which switches send what they mirror.
+    Mirror,
     /// Capture files.
     File,
     /// The generated network.
@@ -151,6 +222,16 @@ pub struct DeviceSummary {
     pub known: Option<bool>,
     /// What it does now; none of one that was not seen in this run.
     pub now: Option<Rate>,
+    /// The source on which it sent most; none where an older version kept it.
+    pub interface: Option<String>,
+}
+
+impl DeviceSummary {
+    /// Its identity; none where it has no address at all.
+    #[must_use]
+    pub fn key(&self) -> Option<DeviceKey> {
+        self.mac.map(DeviceKey::Mac).or_else(|| self.ips.first().copied().map(DeviceKey::Ip))
+    }
 }
 
 /// A flow for lists. "Client" is the side that opened it.
@@ -158,6 +239,8 @@ pub struct DeviceSummary {
 pub struct FlowSummary {
     /// `tcp`, `udp`, `icmp`, or the protocol's number.
     pub protocol: String,
+    /// The protocol's number in IP (IANA); that of ICMPv6 is 58.
+    pub protocol_number: u8,
     /// Client's address.
     pub client: IpAddr,
     /// Client's port; 0 where the protocol has none.
@@ -168,6 +251,10 @@ pub struct FlowSummary {
     pub server_port: u16,
     /// `attempt`, `established`, `closing`, `refused`, ... for TCP; `one_way` or `two_way` otherwise.
     pub state: &'static str,
+    /// The application protocol; `unknown` as long as none was recognised.
+    pub application: &'static str,
+    /// How a TCP connection does; none where it is not measured.
+    pub tcp: Option<TcpHealth>,
     /// First packet.
     pub first_seen: Timestamp,
     /// Latest packet.

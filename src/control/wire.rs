@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::FeedbackRecord;
-use crate::alert::{Alert, Event};
+use crate::alert::{Alert, AlertId, Event};
 use crate::behaviour::{Party, Peer, Protocol, Reason};
 
 /// An alert as people and programs get it. Addresses and times are text.
@@ -116,7 +116,7 @@ pub struct BaselineRecord {
 }
 
 /// What was counted as evidence.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvidenceRecord {
     /// Packets.
     pub packets: u64,
@@ -124,6 +124,21 @@ pub struct EvidenceRecord {
     pub bytes: u64,
     /// Path of a capture of it; null where none was kept.
     pub pcap: Option<String>,
+    /// Packets in that capture; absent without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pcap_packets: Option<u64>,
+    /// Its bytes; absent without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pcap_bytes: Option<u64>,
+}
+
+impl EvidenceRecord {
+    /// Notes a capture of so many packets and bytes, or that there is none.
+    pub fn set_capture(&mut self, id: AlertId, capture: Option<(u64, u64)>) {
+        self.pcap = capture.map(|_| format!("/api/alerts/{id}/evidence.pcapng"));
+        self.pcap_packets = capture.map(|(packets, _)| packets);
+        self.pcap_bytes = capture.map(|(_, bytes)| bytes);
+    }
 }
 
 /// Four decimals for what is between 0 and 1, six significant digits for anything else: the last bits of a
@@ -158,7 +173,11 @@ impl From<&Alert> for AlertRecord {
             peers: alert.peers.iter().map(PeerRecord::from).collect(),
             technique: alert.kind.techniques().iter().map(|&t| t.to_owned()).collect(),
             reasons: alert.reasons.iter().map(ReasonRecord::from).collect(),
-            evidence: EvidenceRecord { packets: alert.packets, bytes: alert.bytes, pcap: None },
+            evidence: EvidenceRecord {
+                packets: alert.packets,
+                bytes: alert.bytes,
+                ..EvidenceRecord::default()
+            },
             count: alert.count,
             tap: alert.tap.clone(),
             model: alert.model.clone(),

@@ -22,6 +22,7 @@ impl FeatureVector {
     }
 
     /// All values; none where nothing was measured.
+    #[must_use]
     pub fn values(&self) -> impl ExactSizeIterator<Item = Option<f32>> {
         self.0.iter().map(|&value| (!value.is_nan()).then_some(value))
     }

@@ -89,16 +89,21 @@ impl Windows {
     /// Something happened to a flow.
     pub fn handle_flow(&mut self, event: &FlowEvent) {
         self.handle_time(event.time);
-        let (client, server) = (event.flow.client.device, event.flow.server.device);
         // An evicted or flushed flow says how long the table kept it, not how long it lasted.
         let ended = match event.news {
-            News::Ended(reason) => !matches!(reason, EndReason::Evicted | EndReason::Flushed),
-            News::Opened | News::Answered | News::Refused | News::Renewed => false,
+            News::Renewed | News::Ended(EndReason::Evicted | EndReason::Flushed) => return,
+            News::Ended(_) => true,
+            News::Opened | News::Answered | News::Refused => false,
         };
-        for (device, side) in [(client, Side::Client), (server, Side::Server)] {
-            let Some(accumulator) = device.and_then(|id| self.accumulator(id, event.time)) else { continue };
+        let (client, server) = (event.flow.client.device, event.flow.server.device);
+        self.tell(client, event, Side::Client, ended);
+        self.tell(server, event, Side::Server, ended && client != server);
+    }
+
+    fn tell(&mut self, device: Option<DeviceId>, event: &FlowEvent, side: Side, ended: bool) {
+        if let Some(accumulator) = device.and_then(|id| self.accumulator(id, event.time)) {
             accumulator.flow(event, side);
-            if ended && (side == Side::Client || client != server) {
+            if ended {
                 accumulator.ended(&event.flow);
             }
         }

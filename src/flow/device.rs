@@ -14,9 +14,10 @@ use crate::time::{Span, Timestamp};
 pub struct Device {
     /// Identity across restarts.
     pub key: DeviceKey,
-    /// The name it gave itself by DHCP, else by mDNS (without `.local`); lower case, empty when there is none.
+    /// The name it gave itself by DHCP, else by mDNS (without `.local`), else by NetBIOS; lower case, empty when there
+    /// is none.
     pub name: Text<63>,
-    /// The vendor class it gave itself by DHCP; empty when there is none.
+    /// The vendor class it gave itself by DHCP, else what it says by SSDP that it runs; empty when there is none.
     pub vendor_class: Text<63>,
     /// First packet from it.
     pub first_seen: Timestamp,

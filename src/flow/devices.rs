@@ -8,10 +8,13 @@
 use std::net::IpAddr;
 
 use super::device::{Address, Claim};
-use super::roster::Roster;
+use super::roster::{Roster, Teller};
 use super::{Config, Device, DeviceId, DeviceKey, KnownDevice, address};
 use crate::bounded::{Keyed, Place, Table, Text};
-use crate::packet::{Arp, Dhcp, DhcpMessage, Digest, Dns, Hint, IcmpKind, Ip, Mac, Network, Transport};
+use crate::packet::{
+    Arp, Dhcp, DhcpMessage, Digest, Dns, Hint, IcmpKind, Ip, Mac, NetBios, NetBiosMessage, Network, Ssdp,
+    SsdpMessage, Transport,
+};
 use crate::time::{Span, Timestamp};
 
 /// The device table, at most [`Config::device_capacity`] devices of two kinds:
@@ -34,6 +37,9 @@ use crate::time::{Span, Timestamp};
 /// than [`Devices::APART`] in all, else a host behind a router, else another station; for a new host behind a router
 /// never such a station, and these hosts have at most half of the room. So neither a flood of hardware addresses nor
 /// one of sources pushes out what has been there.
+///
+/// A packet in a tunnel between stations of this link is traffic of these stations; what it says of addresses and names
+/// is not about them, and is not learned. Where a tunnel carries whole frames, the stations are those of the frames.
 ///
 /// Nothing is allocated per packet. Time is that of each packet; a clock that jumps disturbs nothing but the times
 /// that are kept.
@@ -83,9 +89,12 @@ impl Devices {
     pub fn handle(&mut self, digest: &Digest) -> Parties {
         let now = digest.time;
         let station = self.station(digest.source, now);
-        self.learn(digest, station);
+        let carried = digest.is_carried();
+        if !carried {
+            self.learn(digest, station);
+        }
         let (source, destination) = match &digest.network {
-            Network::Ip(ip) => (
+            Network::Ip(ip) if !carried => (
                 station.and_then(|place| self.sender(place, ip, now)),
                 self.receiver(digest.destination, ip.destination),
             ),
@@ -329,6 +338,8 @@ impl Devices {
             (Hint::Dns(dns), Some(place)) if dns.multicast && dns.response => {
                 self.learn_announcement(place, dns, now);
             }
+            (Hint::NetBios(packet), Some(place)) => self.learn_netbios(place, packet, digest),
+            (Hint::Ssdp(ssdp), Some(place)) => self.learn_ssdp(place, ssdp, digest),
             _ => {}
         }
     }
@@ -349,22 +360,55 @@ impl Devices {
         }
         let client = self.roster.find(DeviceKey::Mac(dhcp.client)).filter(|_| from == dhcp.client);
         if let Some(place) = client {
-            self.roster.name(place, clean_name(dhcp.host_name.as_str()), true);
-            self.roster.set_vendor_class(place, dhcp.vendor_class);
+            self.roster.name(place, clean_name(dhcp.host_name.as_str()), Teller::Dhcp);
+            self.roster.set_vendor_class(place, dhcp.vendor_class, Teller::Dhcp);
         }
     }
 
     /// A router may announce for others (reflectors), so it is not believed.
     fn learn_announcement(&mut self, place: Place, dns: &Dns, now: Timestamp) {
         let Some(ip) = dns.address.filter(|&ip| address::is_host(ip)) else { return };
+        let name = dns.name.as_str();
+        if self.announced(place, ip, now) && without_local(name).len() < name.len() {
+            self.roster.name(place, clean_name(name), Teller::Mdns);
+        }
+    }
+
+    /// Whether an address that a station announced is its own.
+    fn announced(&mut self, place: Place, ip: IpAddr, now: Timestamp) -> bool {
         if self.roster.get(place).is_none_or(|e| e.device.router) {
-            return;
+            return false;
         }
         self.roster.bind(place, Address { ip, claim: Claim::Announcement, used: now });
-        let own = self.roster.get(place).is_some_and(|e| e.device.addresses.get(ip).is_some());
-        let name = dns.name.as_str();
-        if own && without_local(name).len() < name.len() {
-            self.roster.name(place, clean_name(name), false);
+        self.has(place, ip)
+    }
+
+    fn has(&self, place: Place, ip: IpAddr) -> bool {
+        self.roster.get(place).is_some_and(|e| e.device.addresses.get(ip).is_some())
+    }
+
+    /// The owner of a name claims it, or says that it has it, from the address that the name belongs to. The suffix is
+    /// that of a computer or of its files (RFC 1001 does not say; all implementations agree).
+    fn learn_netbios(&mut self, place: Place, packet: &NetBios, digest: &Digest) {
+        let Network::Ip(Ip { source, .. }) = digest.network else { return };
+        let owns = matches!(packet.message, NetBiosMessage::Registration | NetBiosMessage::Response)
+            && !packet.group
+            && matches!(packet.suffix, 0x00 | 0x20)
+            && packet.address == Some(source)
+            && address::is_host(source);
+        if owns && self.announced(place, source, digest.time) {
+            self.roster.name(place, clean_name(packet.name.as_str()), Teller::NetBios);
+        }
+    }
+
+    /// What a station says that it runs, in its own announcements and answers.
+    fn learn_ssdp(&mut self, place: Place, ssdp: &Ssdp, digest: &Digest) {
+        let Network::Ip(Ip { source, .. }) = digest.network else { return };
+        let tells = matches!(ssdp.message, SsdpMessage::Alive | SsdpMessage::Answer);
+        let own = self.roster.get(place).is_some_and(|e| !e.device.router) && self.has(place, source);
+        if tells && own {
+            let class = Text::from_wire(ssdp.server.as_str().as_bytes());
+            self.roster.set_vendor_class(place, class, Teller::Ssdp);
         }
     }
 
@@ -603,6 +647,68 @@ mod tests {
         d.handle(&announcement(0, (mac(1), "10.0.0.1"), "tv-3.local", "10.0.0.1"));
         assert_eq!(name(&d), "kitchen-tv", "DHCP beats mDNS");
         assert_eq!(d.get(d.by_mac(mac(1)).unwrap()).unwrap().vendor_class.as_str(), "udhcp 1.3");
+    }
+
+    /// A NetBIOS registration or response.
+    fn netbios(from: (Mac, &str), message: NetBiosMessage, suffix: u8, address: &str) -> Digest {
+        let name = Text::from_wire(b"OFFICE-PC");
+        let hint = Hint::NetBios(NetBios { message, name, suffix, group: false, address: Some(ip(address)) });
+        Digest { hint, ..datagram(0, from, (Mac::BROADCAST, "10.0.0.255"), 64) }
+    }
+
+    fn ssdp(from: (Mac, &str), message: SsdpMessage, server: &str) -> Digest {
+        let target = Text::from_wire(b"upnp:rootdevice");
+        let hint = Hint::Ssdp(Ssdp { message, target, server: Text::from_wire(server.as_bytes()) });
+        Digest { hint, ..datagram(0, from, (Mac([1, 0, 0x5e, 0x7f, 0xff, 0xfa]), "239.255.255.250"), 4) }
+    }
+
+    fn told(d: &Devices, number: u32) -> (String, String) {
+        let device = d.get(d.by_mac(mac(number)).unwrap()).unwrap();
+        (device.name.to_string(), device.vendor_class.to_string())
+    }
+
+    #[test]
+    fn a_netbios_name_is_that_of_who_claims_it_for_itself() {
+        let mut d = devices();
+        let one = (mac(1), "10.0.0.1");
+        send(&mut d, 0, (mac(5), "10.0.0.5"), 64);
+        for (message, suffix, address) in [
+            (NetBiosMessage::Registration, 0x20, "10.0.0.5"),
+            (NetBiosMessage::Registration, 0x1d, "10.0.0.1"),
+            (NetBiosMessage::Query, 0x20, "10.0.0.1"),
+            (NetBiosMessage::Refusal, 0x20, "10.0.0.1"),
+        ] {
+            d.handle(&netbios(one, message, suffix, address));
+            assert_eq!(told(&d, 1).0, "", "{message:?} {suffix} {address}");
+        }
+        d.handle(&netbios(one, NetBiosMessage::Response, 0x20, "10.0.0.1"));
+        assert_eq!(told(&d, 1).0, "office-pc");
+        let stolen = (mac(1), "10.0.0.5");
+        d.handle(&netbios(stolen, NetBiosMessage::Registration, 0, "10.0.0.5"));
+        assert_eq!((told(&d, 5).0, ips(&d, mac(1))), (String::new(), vec!["10.0.0.1".to_owned()]));
+        d.handle(&announcement(0, one, "pc.local", "10.0.0.1"));
+        d.handle(&netbios(one, NetBiosMessage::Registration, 0, "10.0.0.1"));
+        assert_eq!(told(&d, 1).0, "pc", "mDNS beats NetBIOS");
+    }
+
+    #[test]
+    fn a_server_text_is_a_vendor_class_where_there_is_no_better() {
+        let mut d = devices();
+        let one = (mac(1), "10.0.0.1");
+        send(&mut d, 0, one, 64);
+        send(&mut d, 0, (mac(5), "10.0.0.5"), 64);
+        d.handle(&ssdp(one, SsdpMessage::Search, "a browser"));
+        d.handle(&ssdp((mac(1), "10.0.0.5"), SsdpMessage::Alive, "another's"));
+        assert_eq!([told(&d, 1).1, told(&d, 5).1], ["", ""]);
+        d.handle(&ssdp(one, SsdpMessage::Answer, "Linux UPnP/1.0 TV/2"));
+        assert_eq!(told(&d, 1).1, "Linux UPnP/1.0 TV/2");
+        d.handle(&dhcp(0, mac(1), DhcpMessage::Request, mac(1), "0.0.0.0"));
+        d.handle(&ssdp(one, SsdpMessage::Alive, "Linux UPnP/1.0 TV/3"));
+        assert_eq!(told(&d, 1).1, "udhcp 1.3");
+        make_router(&mut d, 9);
+        send(&mut d, 0, (mac(9), "10.0.0.9"), 64);
+        d.handle(&ssdp((mac(9), "10.0.0.9"), SsdpMessage::Alive, "reflected"));
+        assert_eq!(told(&d, 9).1, "", "a router may speak for others");
     }
 
     #[test]
@@ -889,6 +995,41 @@ mod tests {
                 })
                 .collect()
         })
+    }
+
+    fn wrapped(bridged: bool, digest: Digest) -> Digest {
+        use crate::packet::{Encapsulation, Tunnel};
+        let tunnel = Tunnel { kind: Encapsulation::Gre, depth: 1, ends: None, bridged };
+        Digest { tunnel: Some(tunnel), ..digest }
+    }
+
+    #[test]
+    fn who_carries_packets_of_others_gets_the_traffic_but_neither_addresses_nor_the_name_of_a_router() {
+        let mut d = devices();
+        send(&mut d, 0, (mac(1), "10.0.0.1"), 64);
+        let carrier = d.by_mac(mac(1)).unwrap();
+        let before = d.get(carrier).unwrap().packets_sent;
+        for host in 1..100 {
+            let (from, back) = (format!("172.16.0.{host}"), format!("172.17.0.{host}"));
+            let there = wrapped(false, datagram(host * 100, (mac(1), &from), (mac(2), &back), 63));
+            assert_eq!(d.handle(&there).source, Some(carrier));
+            let here = wrapped(false, datagram(host * 100, (mac(2), &back), (mac(1), &from), 63));
+            assert_eq!(d.handle(&here).destination, Some(carrier));
+        }
+        d.handle(&wrapped(false, announcement(20_000, (mac(1), "172.16.0.1"), "x.local", "172.16.0.1")));
+        assert_eq!(ips(&d, mac(1)), ["10.0.0.1"]);
+        let device = d.get(carrier).unwrap();
+        assert!(!device.router && device.name.as_str().is_empty());
+        assert_eq!(device.packets_sent, before + 100);
+        assert_eq!(d.iter().count(), 2, "what is within is no device of this link");
+    }
+
+    #[test]
+    fn frames_in_a_tunnel_are_of_their_own_stations() {
+        let mut d = devices();
+        d.handle(&wrapped(true, arp(0, mac(7), "10.0.0.7")));
+        d.handle(&wrapped(true, datagram(5, (mac(7), "10.0.0.7"), (mac(8), "10.0.0.8"), 64)));
+        assert_eq!(ips(&d, mac(7)), ["10.0.0.7"]);
     }
 
     fn run(digests: &[Digest], config: &Config) -> (Devices, Vec<Parties>, Vec<DeviceEvent>) {

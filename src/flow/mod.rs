@@ -2,6 +2,7 @@
 
 mod address;
 mod class;
+mod community;
 mod device;
 mod devices;
 mod forwarding;
@@ -9,23 +10,28 @@ mod key;
 mod record;
 mod roster;
 mod table;
+mod tcp;
 mod told;
 #[cfg(test)]
 mod traffic;
 mod transition;
+mod tunnels;
 
+pub use community::community_id;
 pub use device::{Device, KnownDevice};
 pub use devices::{DeviceEvent, Devices, Parties};
 pub use key::{DeviceId, DeviceKey, FiveTuple, FlowKey};
 pub use record::{EndReason, Endpoint, FlowEvent, FlowRecord, FlowState, News, Side, Traffic};
 pub use table::FlowTable;
+pub use tcp::{StreamSums, TcpHealth, TcpTotals};
+pub use tunnels::{TunnelRecord, TunnelTotal, Tunnels};
 
 use crate::time::Span;
 
 /// Capacities and timeouts of the tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Flows held at once, at least 1; at the limit the least valuable one ends as [`EndReason::Evicted`].
+    /// Flows held at once, at least 1 (see [`Config::flows_in`]); at the limit the least valuable one ends as [`EndReason::Evicted`].
     pub flow_capacity: usize,
     /// Devices held at once, at least 2; at the limit the least valuable one is put out and counted (see [`Devices`]).
     pub device_capacity: usize,
@@ -41,11 +47,22 @@ pub struct Config {
     pub hash_seed: u64,
 }
 
+impl Config {
+    /// Most bytes of memory for each flow: its place, the index, and its share of what is measured of TCP flows.
+    pub const BYTES_PER_FLOW: usize = 384;
+
+    /// The capacity that so many bytes give.
+    #[must_use]
+    pub const fn flows_in(bytes: usize) -> usize {
+        bytes / Self::BYTES_PER_FLOW
+    }
+}
+
 impl Default for Config {
-    /// 65,536 flows and 2,048 devices, about 24 MB; attempts 10 s, established 30 min, others 60 s, active 30 min.
+    /// 65,536 flows (24 MiB) and 2,048 devices (3 MB); attempts 10 s, established 30 min, others 60 s, active 30 min.
     fn default() -> Self {
         Self {
-            flow_capacity: 65_536,
+            flow_capacity: Self::flows_in(24 << 20),
             device_capacity: 2_048,
             attempt_timeout: Span::from_secs(10),
             established_timeout: Span::from_secs(1_800),

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::DeviceId;
-use crate::packet::{Mac, TcpFlags};
+use crate::packet::{Application, Mac, TcpFlags};
 use crate::time::Timestamp;
 
 /// One end of a flow.
@@ -63,6 +63,8 @@ pub struct FlowRecord {
     pub state: FlowState,
     /// Its start was not seen (TCP with ACK, but without SYN of the client), so the sides are a guess.
     pub midstream: bool,
+    /// The first application protocol that was recognised in it.
+    pub application: Application,
 }
 
 /// Where a flow is in its life.

@@ -33,8 +33,10 @@ pub(super) struct Entry {
     /// Seen for longer than a burst. DHCP proves a device, but messages of it can be invented as well as a hardware
     /// address, so that they give no worth when room is short.
     lasting: bool,
-    /// Its name came by DHCP.
-    leased_name: bool,
+    /// How its name came.
+    name_from: Teller,
+    /// How its vendor class came.
+    class_from: Teller,
     news: Option<News>,
 }
 
@@ -42,6 +44,20 @@ pub(super) struct Entry {
 enum News {
     Appeared,
     Changed,
+}
+
+/// The protocol by which a device tells of itself, the least trusted first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Teller {
+    /// One of an earlier run, or none.
+    Unknown,
+    /// Anybody answers a search.
+    Ssdp,
+    /// Names cut to fifteen letters, of which a station has several.
+    NetBios,
+    Mdns,
+    /// What its administrator sees, too.
+    Dhcp,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -182,7 +198,8 @@ impl Roster {
             forwarding: Forwarding::default(),
             generation: self.created,
             lasting: false,
-            leased_name: false,
+            name_from: Teller::Unknown,
+            class_from: Teller::Unknown,
             news: None,
         }
     }
@@ -236,22 +253,27 @@ impl Roster {
         self.tell(place, News::Changed);
     }
 
-    /// A name by DHCP (`leased`) beats one by mDNS.
-    pub(super) fn name(&mut self, place: Place, name: Text<63>, leased: bool) {
+    /// A name that a better teller gave stays.
+    pub(super) fn name(&mut self, place: Place, name: Text<63>, from: Teller) {
         let Some(entry) = self.entries.get_mut(place) else { return };
-        if name.is_empty() || (entry.leased_name && !leased) {
+        if name.is_empty() || from < entry.name_from {
             return;
         }
-        entry.leased_name = leased;
+        entry.name_from = from;
         if entry.device.name != name {
             entry.device.name = name;
             self.tell(place, News::Changed);
         }
     }
 
-    pub(super) fn set_vendor_class(&mut self, place: Place, class: Text<63>) {
+    /// A class that a better teller gave stays.
+    pub(super) fn set_vendor_class(&mut self, place: Place, class: Text<63>, from: Teller) {
         let Some(entry) = self.entries.get_mut(place) else { return };
-        if !class.is_empty() && entry.device.vendor_class != class {
+        if class.is_empty() || from < entry.class_from {
+            return;
+        }
+        entry.class_from = from;
+        if entry.device.vendor_class != class {
             entry.device.vendor_class = class;
             self.tell(place, News::Changed);
         }

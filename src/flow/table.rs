@@ -7,18 +7,20 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use super::class::{CLASSES, Class, timeout_reason};
+use super::tcp::{Gauge, Measure, Passing};
 use super::told::Told;
 use super::transition::{self, Packet, Reading};
 use super::{
     Config, DeviceId, EndReason, Endpoint, FiveTuple, FlowEvent, FlowKey, FlowRecord, FlowState, News, Side,
-    Traffic,
+    TcpHealth, TcpTotals, Traffic,
 };
 use crate::bounded::{Keyed, Place, Table};
-use crate::packet::{Digest, Mac, Network, TcpFlags};
+use crate::packet::{Application, Digest, Mac, Network, TcpFlags};
 use crate::time::{Span, Timestamp};
 
-/// Bidirectional flows, at most [`Config::flow_capacity`]. Memory is reserved at construction (about 280 bytes for
-/// each flow) and nothing is allocated per packet.
+/// Bidirectional flows, at most [`Config::flow_capacity`]. Memory is reserved at construction, at most
+/// [`Config::BYTES_PER_FLOW`] for each flow; nothing is allocated per packet, and 48 bytes for a flow that outlasts the
+/// active timeout.
 ///
 /// What opens no flow and is only counted (see [`FlowTable::strays`]): an RST that belongs to none, ICMP errors,
 /// fragments but the first (they carry no ports, and a flow to port 0 would be an invention) and transport headers
@@ -46,6 +48,7 @@ pub struct FlowTable {
     /// Flows that a flush has still to end, latest first.
     flushing: Vec<Place>,
     counters: Counters,
+    gauge: Gauge,
 }
 
 #[derive(Debug, Default)]
@@ -68,6 +71,7 @@ struct Flow {
     ordinal: u32,
     /// The client's initial sequence number, where its SYN was seen.
     syn: u32,
+    measure: Measure,
 }
 
 /// Events that one packet can cause beside timeouts: evicted or replaced, opened or renewed, answered or refused.
@@ -76,6 +80,8 @@ const EVENTS_PER_PACKET: usize = 4;
 impl FlowTable {
     /// How long a flow stays after it was closed, reset or refused.
     pub const LINGER: Span = Span::from_secs(2);
+    /// Of so many flows that the table has room for, one TCP flow can be measured at a time.
+    pub const FLOWS_PER_MEASURED: usize = 4;
     /// Timeouts told in one call; what remains is told by the next.
     pub const TIMEOUTS_PER_CALL: usize = 64;
 
@@ -96,6 +102,7 @@ impl FlowTable {
             pending: VecDeque::with_capacity(Self::TIMEOUTS_PER_CALL + EVENTS_PER_PACKET),
             flushing: Vec::new(),
             counters: Counters::default(),
+            gauge: Gauge::new((config.flow_capacity / Self::FLOWS_PER_MEASURED).max(16)),
         }
     }
 
@@ -108,10 +115,12 @@ impl FlowTable {
         let Network::Ip(ip) = &digest.network else { return };
         match Reading::of(ip) {
             Reading::Packet(packet) => {
+                let [sender, receiver] = digest.neighbours();
                 let wire = Wire {
                     bytes: u64::from(digest.wire_len),
-                    sender: Hop { mac: digest.source, device: source },
-                    receiver: Hop { mac: digest.destination, device: destination },
+                    application: digest.hint.application(),
+                    sender: Hop { mac: sender, device: source },
+                    receiver: Hop { mac: receiver, device: destination },
                 };
                 self.account(&packet, &wire);
             }
@@ -203,6 +212,19 @@ impl FlowTable {
         self.counters.lost
     }
 
+    /// What the TCP flows beyond the handshake add up to since construction.
+    #[must_use]
+    pub const fn tcp(&self) -> &TcpTotals {
+        self.gauge.totals()
+    }
+
+    /// How the TCP connection of a flow in the table does; none where it is not measured.
+    #[must_use]
+    pub fn health(&self, record: &FlowRecord) -> Option<TcpHealth> {
+        let flow = self.flows.get(self.flows.find(&key_of(record))?)?;
+        self.gauge.health(flow.measure)
+    }
+
     /// The flows that were active last, each as a whole, newest first; at most `limit`. For pages: it allocates.
     #[must_use]
     pub fn recent(&self, limit: usize) -> Vec<FlowRecord> {
@@ -262,14 +284,16 @@ impl FlowTable {
             to_client: Traffic::default(),
             state,
             midstream,
+            application: wire.application,
         };
         add(&mut record, side, packet, wire.bytes);
         let class = Class::of(&record);
         let syn = packet.tcp.map_or(0, |tcp| tcp.sequence);
         let told = Told::nothing(self.now);
-        let flow = Flow { record, told, touched: self.now, ordinal: self.ordinal, syn };
-        if self.flows.insert(class as usize, flow).is_err() {
-            // Room was made and the key was looked for: this does not happen, and if it did it would be counted.
+        let flow =
+            Flow { record, told, touched: self.now, ordinal: self.ordinal, syn, measure: Measure::Waiting };
+        if self.flows.insert_absent(class as usize, flow).is_err() {
+            // Room was made: this does not happen, and if it did it would be counted.
             self.counters.strays += 1;
             return;
         }
@@ -290,7 +314,7 @@ impl FlowTable {
             return;
         }
         let part = flow.told.rest(&flow.record);
-        flow.told = Told::all(&flow.record, now);
+        flow.told.tell(&flow.record, now);
         self.counters.renewed += 1;
         self.emit(News::Renewed, part);
     }
@@ -310,7 +334,10 @@ impl FlowTable {
         }
         sender.device = sender.device.or(wire.sender.device);
         receiver.device = receiver.device.or(wire.receiver.device);
-        record.last = now;
+        if record.application == Application::Unknown {
+            record.application = wire.application;
+        }
+        let before = std::mem::replace(&mut record.last, now);
         add(record, side, packet, wire.bytes);
         if let Some(tcp) = packet.tcp.as_ref().filter(|t| side == Side::Client && t.flags.is_open()) {
             flow.syn = tcp.sequence;
@@ -318,6 +345,9 @@ impl FlowTable {
             record.midstream = false;
         }
         let news = transition::advance(record, side, packet.tcp.as_ref());
+        if let Some(tcp) = &packet.tcp {
+            flow.measure = self.gauge.handle(flow.measure, &Passing { record, side, tcp, before });
+        }
         let class = Class::of(record);
         let told = news.map(|news| (news, *record));
         if !lingered {
@@ -390,6 +420,9 @@ impl FlowTable {
     fn end(&mut self, place: Place, reason: EndReason) {
         let Some(flow) = self.flows.remove(place) else { return };
         self.counters.ended[reason as usize] += 1;
+        if flow.record.protocol == transition::TCP {
+            self.gauge.end(flow.measure, &flow.record);
+        }
         self.emit(News::Ended(reason), flow.told.rest(&flow.record));
     }
 
@@ -449,6 +482,7 @@ fn key_of(record: &FlowRecord) -> FlowKey {
 /// What the link layer tells of a packet.
 struct Wire {
     bytes: u64,
+    application: Application,
     sender: Hop,
     receiver: Hop,
 }
@@ -878,7 +912,11 @@ mod tests {
 
     #[test]
     fn a_flow_is_small() {
-        const { assert!(Table::<Flow, CLASSES>::PLACE_SIZE <= 256) };
+        // hashbrown has a power of two of buckets of 5 bytes, at most 7 of 8 in use, for twice the flows.
+        const INDEX: usize = 2 * 2 * 5 * 8 / 7 + 1;
+        const MEASURED: usize = Gauge::PLACE_SIZE / FlowTable::FLOWS_PER_MEASURED + 1;
+        const { assert!(Table::<Flow, CLASSES>::PLACE_SIZE <= 240) };
+        const { assert!(Table::<Flow, CLASSES>::PLACE_SIZE + INDEX + MEASURED <= Config::BYTES_PER_FLOW) };
     }
 
     /// Few hosts and ports, so that keys meet; times mostly rise.

@@ -6,12 +6,12 @@ use super::{FlowRecord, Traffic};
 use crate::time::Timestamp;
 
 /// What [`super::News::Renewed`] has told of a flow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Told {
     /// First packet that was not told.
     pub(super) until: Timestamp,
-    to_server: Sums,
-    to_client: Sums,
+    /// Sums to the server and to the client. Apart, as few flows last so long: the first telling of a flow allocates.
+    sums: Option<Box<[Sums; 2]>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,20 +24,23 @@ struct Sums {
 impl Told {
     /// Of a flow that begins.
     pub(super) fn nothing(first: Timestamp) -> Self {
-        Self { until: first, to_server: Sums::default(), to_client: Sums::default() }
+        Self { until: first, sums: None }
     }
 
-    /// The flow as it stands, before a packet at `next` is accounted for.
-    pub(super) fn all(flow: &FlowRecord, next: Timestamp) -> Self {
-        Self { until: next, to_server: Sums::of(&flow.to_server), to_client: Sums::of(&flow.to_client) }
+    /// All of the flow as it stands is told, before a packet at `next` is accounted for.
+    pub(super) fn tell(&mut self, flow: &FlowRecord, next: Timestamp) {
+        self.until = next;
+        **self.sums.get_or_insert_default() = [Sums::of(&flow.to_server), Sums::of(&flow.to_client)];
     }
 
     /// The part of the flow that is not told: its first packet and its sums. All else is of the whole flow.
     pub(super) fn rest(&self, flow: &FlowRecord) -> FlowRecord {
+        let Some(sums) = &self.sums else { return *flow };
+        let [to_server, to_client] = sums.as_ref();
         FlowRecord {
             first: self.until,
-            to_server: self.to_server.rest(&flow.to_server),
-            to_client: self.to_client.rest(&flow.to_client),
+            to_server: to_server.rest(&flow.to_server),
+            to_client: to_client.rest(&flow.to_client),
             ..*flow
         }
     }

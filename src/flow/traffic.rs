@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use crate::bounded::Text;
 use crate::packet::{
-    Arp, ArpOperation, Dhcp, DhcpMessage, Digest, Dns, Hint, Icmp, IcmpKind, Ip, Mac, Network, Tcp, TcpFlags,
-    Transport, Udp,
+    Arp, ArpOperation, Dhcp, DhcpMessage, DhcpParameters, Digest, Dns, DnsTypes, Hint, Icmp, IcmpKind, Ip,
+    Mac, Network, Tcp, TcpFlags, Transport, Udp,
 };
 use crate::time::{Span, Timestamp};
 
@@ -103,7 +103,14 @@ pub(super) fn dhcp(millis: u64, from: Mac, message: DhcpMessage, client: Mac, ad
         _ => None,
     };
     let (host_name, vendor_class) = (Text::from_wire(b"Kitchen-TV.local"), Text::from_wire(b"udhcp 1.3"));
-    let hint = Hint::Dhcp(Dhcp { message, client, address, host_name, vendor_class });
+    let hint = Hint::Dhcp(Dhcp {
+        message,
+        client,
+        address,
+        host_name,
+        vendor_class,
+        parameters: DhcpParameters::default(),
+    });
     Digest { hint, ..datagram(millis, (from, source), (Mac::BROADCAST, "255.255.255.255"), 64) }
 }
 
@@ -116,6 +123,7 @@ pub(super) fn announcement(millis: u64, from: (Mac, &str), name: &str, address: 
         answers: 1,
         name: Text::from_wire(name.as_bytes()),
         query_type: 0,
+        answer_types: DnsTypes::default(),
         address: Some(ip(address)),
     });
     Digest { hint, ..datagram(millis, from, (Mac([1, 0, 0x5e, 0, 0, 0xfb]), "224.0.0.251"), 255) }

@@ -10,7 +10,7 @@ use crate::packet::{Icmp, IcmpKind, Ip, Tcp, TcpFlags, Transport};
 
 /// Protocol numbers (IANA) of the transports that have a header of their own in a digest.
 const ICMP: u8 = 1;
-const TCP: u8 = 6;
+pub(super) const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 

@@ -4,7 +4,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::control::{CaptureState, JudgeStatus, MeterStatus, Status};
+use crate::control::{CaptureState, JudgeStatus, SourceStatus, Status};
+use crate::pipeline::SourceId;
 use crate::time::Span;
 
 /// What was seen of the board, and when.
@@ -13,8 +14,16 @@ pub(super) struct Health(Mutex<Seen>);
 
 #[derive(Debug, Default)]
 struct Seen {
-    meter: Watch<MeterStatus>,
+    meters: Vec<Beat>,
     judge: Watch<JudgeStatus>,
+}
+
+/// How often a source had published, and when that was first seen.
+#[derive(Clone, Copy, Debug)]
+struct Beat {
+    source: SourceId,
+    published: u64,
+    since: Span,
 }
 
 /// The latest value of one publisher.
@@ -41,8 +50,45 @@ impl<T> Watch<T> {
 
     /// How long nothing new has come, where that is longer than `limit`.
     fn silence(&self, now: Span, limit: Span) -> Option<u64> {
-        let age = Span::from_nanos(now.as_nanos().saturating_sub(self.since.as_nanos()));
-        (age > limit).then(|| age.as_secs())
+        silence(self.since, now, limit)
+    }
+}
+
+fn silence(since: Span, now: Span, limit: Span) -> Option<u64> {
+    let age = Span::from_nanos(now.as_nanos().saturating_sub(since.as_nanos()));
+    (age > limit).then(|| age.as_secs())
+}
+
+impl Seen {
+    fn observe_sources(&mut self, sources: &[SourceStatus], now: Span) {
+        let before = std::mem::take(&mut self.meters);
+        let beat = |one: &SourceStatus| {
+            let same = |beat: &&Beat| (beat.source, beat.published) == (one.source, one.published);
+            let since = before.iter().find(same).map_or(now, |beat| beat.since);
+            Beat { source: one.source, published: one.published, since }
+        };
+        self.meters = sources.iter().map(beat).collect();
+    }
+
+    /// What is wrong with each source.
+    fn of_sources(&self, sources: &[SourceStatus], now: Span) -> Vec<String> {
+        let mut complaints = Vec::new();
+        for one in sources {
+            match &one.capture.state {
+                CaptureState::Waiting(why) => {
+                    complaints.push(format!("capture: waiting for {}: {why}", one.capture.name));
+                }
+                CaptureState::Ended => {}
+                CaptureState::Running | CaptureState::Quiet | CaptureState::Stopped => {
+                    let of =
+                        if sources.len() > 1 { format!(" of {}", one.capture.name) } else { String::new() };
+                    let beat = self.meters.iter().find(|beat| beat.source == one.source);
+                    let seconds = beat.and_then(|beat| silence(beat.since, now, Health::METER));
+                    complaints.extend(seconds.map(|s| format!("capture: nothing{of} published for {s} s")));
+                }
+            }
+        }
+        complaints
     }
 }
 
@@ -56,7 +102,7 @@ impl Health {
     /// Looks at the board; to be called at least every few seconds. `now` counts from the start of the server.
     pub(super) fn observe(&self, status: &Status, now: Span) {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.meter.observe(status.meter.as_ref(), now);
+        seen.observe_sources(status.meter.as_ref().map_or(&[][..], |meter| &meter.sources), now);
         seen.judge.observe(status.judge.as_ref(), now);
     }
 
@@ -71,18 +117,10 @@ impl Health {
         self.observe(status, now);
         let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let state = status.meter.as_ref().map(|meter| &meter.capture.state);
-        let mut complaints = Vec::new();
-        match (&status.meter, state) {
-            (None, _) => complaints.push("capture: nothing published yet".to_owned()),
-            (Some(meter), Some(CaptureState::Waiting(why))) => {
-                complaints.push(format!("capture: waiting for {}: {why}", meter.capture.name));
-            }
-            (_, Some(CaptureState::Ended)) => {}
-            _ => {
-                let silence = seen.meter.silence(now, Self::METER);
-                complaints.extend(silence.map(|s| format!("capture: nothing published for {s} s")));
-            }
-        }
+        let mut complaints = match &status.meter {
+            None => vec!["capture: nothing published yet".to_owned()],
+            Some(meter) => seen.of_sources(&meter.sources, now),
+        };
         // The judge ends with a source that ends.
         if state != Some(&CaptureState::Ended) {
             let silence = seen.judge.silence(now, Self::JUDGE);

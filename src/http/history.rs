@@ -101,7 +101,8 @@ impl Kept {
         let reading = meter.map(MeterReading::new);
         let before = std::mem::replace(&mut self.meter, reading);
         let measures = |m: &&MeterStatus| {
-            let open = matches!(m.capture.state, CaptureState::Running | CaptureState::Quiet);
+            let is_open = |state: &CaptureState| matches!(state, CaptureState::Running | CaptureState::Quiet);
+            let open = is_open(&m.capture.state) || m.sources.iter().any(|one| is_open(&one.capture.state));
             open && before.is_none_or(|before| before.now != m.now)
         };
         let measured = meter.filter(measures);

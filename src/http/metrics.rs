@@ -18,9 +18,13 @@ use super::reply::Reply;
 use super::view::{Moment, state_word};
 use crate::alert::Severity;
 use crate::control::{
-    BaselinePhase, CaptureState, HttpStatus, JudgeStatus, MeterStatus, MqttState, MqttStatus, Status,
-    StoreStatus,
+    BaselinePhase, CaptureState, CapturesStatus, EvidenceStatus, HttpStatus, JudgeStatus, MeterStatus,
+    MqttState, MqttStatus, SourceStatus, Status, StoreStatus,
 };
+use crate::flow::TcpTotals;
+use crate::packet::UnknownType;
+use crate::pipeline::Extents;
+use crate::pipeline::mirror::Verdict;
 use crate::sys::Resources;
 use crate::time::Span;
 
@@ -103,7 +107,9 @@ impl Collector for Snapshot {
         out.gauge("uptime_seconds", "Time since the server started", self.uptime.as_secs_f64())?;
         if let Some(meter) = &self.status.meter {
             capture(&mut out, meter)?;
+            sources(&mut out, &meter.sources)?;
             traffic(&mut out, meter)?;
+            tables(&mut out, meter)?;
         }
         if let Some(judge) = &self.status.judge {
             baseline(&mut out, judge)?;
@@ -111,6 +117,10 @@ impl Collector for Snapshot {
         }
         if let Some(store) = &self.status.store {
             self::store(&mut out, store)?;
+        }
+        if let Some(files) = &self.status.files {
+            evidence(&mut out, &files.evidence)?;
+            captures(&mut out, &files.captures)?;
         }
         if let Some(mqtt) = &self.status.mqtt {
             self::mqtt(&mut out, mqtt)?;
@@ -146,6 +156,61 @@ fn capture(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
     out.gauge("capture_timestamp_seconds", "Time on the capture's clock", meter.now.as_secs_f64())
 }
 
+/// Listeners for mirrored frames.
+fn mirrors(out: &mut Out<'_>, sources: &[SourceStatus]) -> Result<(), Error> {
+    let mirrors =
+        || sources.iter().filter_map(|one| Some((one.capture.name.as_str(), one.capture.mirror.as_ref()?)));
+    let lost = mirrors().flat_map(|(name, counters)| {
+        let each = [("foreign", counters.foreign), ("refused", counters.refused)];
+        each.map(|(why, count)| ([("source", name), ("why", why)], count))
+    });
+    let help = "Datagrams to a listener for mirrored frames that were not taken, by why";
+    out.family("mirror_ignored_datagrams", help, MetricType::Counter, lost)?;
+    let senders: Vec<_> = mirrors()
+        .flat_map(|(name, counters)| {
+            let others = ("others".to_owned(), counters.others);
+            let each = counters.senders.iter().map(|(ip, frames)| (ip.to_string(), *frames));
+            each.chain([others]).map(move |(sender, frames)| (name, sender, frames))
+        })
+        .collect();
+    let frames = senders
+        .iter()
+        .map(|(name, sender, frames)| ([("source", *name), ("sender", sender.as_str())], *frames));
+    let help = "Mirrored frames by who sent them; those of the 17th sender on together";
+    out.family("mirror_frames", help, MetricType::Counter, frames)
+}
+
+/// Each source by itself, by its name.
+fn sources(out: &mut Out<'_>, sources: &[SourceStatus]) -> Result<(), Error> {
+    let one = |value: fn(&SourceStatus) -> u64| {
+        sources.iter().map(move |source| ([("source", source.capture.name.as_str())], value(source)))
+    };
+    let is_open = |source: &SourceStatus| {
+        u64::from(matches!(source.capture.state, CaptureState::Running | CaptureState::Quiet))
+    };
+    let (gauge, counter) = (MetricType::Gauge, MetricType::Counter);
+    out.family("source_up", "1 while the source is open", gauge, one(is_open))?;
+    let frames = one(|source| source.capture.counters.frames);
+    out.family("source_frames", "Frames that the source gave", counter, frames)?;
+    out.family("source_packets", "Packets of the source decoded", counter, one(|source| source.packets))?;
+    out.family(
+        "source_traffic_bytes",
+        "Bytes on the wire at the source",
+        counter,
+        one(|source| source.bytes),
+    )?;
+    let losses = one(|source| source.capture.losses);
+    out.family("source_losses", "Times that the source was lost and waited for", counter, losses)?;
+    mirrors(out, sources)?;
+    let drops = sources.iter().flat_map(|source| {
+        let (name, counters) = (source.capture.name.as_str(), source.capture.counters);
+        let each = [("kernel", counters.kernel_drops), ("interface", counters.interface_drops)];
+        each.map(|(place, count)| ([("source", name), ("where", place)], count))
+    });
+    let help = "Frames lost before they were read, by source and where";
+    out.family("source_dropped_frames", help, counter, drops)
+}
+
 fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
     out.counter("packets", "Packets decoded", meter.packets)?;
     out.counter("traffic_bytes", "Bytes on the wire", meter.bytes)?;
@@ -156,6 +221,15 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         "protocol",
         protocols,
     )?;
+    let operations = meter.operations.iter().map(|&(protocol, effect, direction, count)| {
+        ([("protocol", protocol), ("effect", effect), ("direction", direction)], count)
+    });
+    out.family(
+        "plant_operation_packets",
+        "Packets that tell an operation of a plant protocol, by what the operation does and who says it",
+        MetricType::Counter,
+        operations,
+    )?;
     let faults =
         meter.faults.iter().map(|&(layer, reason, count)| ([("layer", layer), ("reason", reason)], count));
     out.family(
@@ -164,11 +238,35 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         MetricType::Counter,
         faults,
     )?;
+    decoding(out, meter)?;
+    out.labelled(
+        "unread_messages",
+        "Application messages left unread: a part of them did not come, or too many came in a second",
+        "kind",
+        meter.unread.iter().copied(),
+    )?;
+    out.counter(
+        "copied_frames",
+        "Frames that the mirror made of others, left out of all counts",
+        meter.copies,
+    )?;
+    let known = meter.mirror.iter().filter(|r| !matches!(r.verdict, Verdict::Unknown(_)));
+    let troubles = known.map(|r| ([("check", r.check.word())], u64::from(r.verdict.trouble().is_some())));
+    out.family(
+        "mirror_problem",
+        "1 where a check of the mirror finds something, 0 where it is well; left out while it cannot tell",
+        MetricType::Gauge,
+        troubles,
+    )
+}
+
+fn tables(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
     out.gauge("flows_active", "Flows in the table", meter.flows_active)?;
     out.gauge("flows_capacity", "Flows that the table holds", meter.flows_capacity)?;
     out.counter("flows", "Flows seen", meter.flows_total)?;
     out.counter("flows_renewed", "Times that a flow lasted for the active timeout", meter.flows_renewed)?;
     out.counter("flowless_packets", "IP packets that belong to no flow", meter.flowless_packets)?;
+    tcp(out, &meter.tcp.totals)?;
     out.counter(
         "meter_dropped_events",
         "Events that overflowed a queue inside the meter",
@@ -193,6 +291,54 @@ fn traffic(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
         "Observations lost because judging was behind",
         meter.observations_dropped,
     )
+}
+
+/// Types are summed up by the vocabulary of their number, which a sender does not choose.
+fn decoding(out: &mut Out<'_>, meter: &MeterStatus) -> Result<(), Error> {
+    let Extents { full, partial, none } = meter.extents;
+    out.labelled(
+        "decoded_packets",
+        "Packets by how far they were decoded",
+        "extent",
+        [("full", full), ("partial", partial), ("none", none)],
+    )?;
+    let of = |word| meter.unknown.iter().filter(|(kind, ..)| *kind == word).map(|(.., n)| n).sum();
+    let unknown = UnknownType::WORDS.into_iter().map(|word| (word, of(word)));
+    out.labelled(
+        "unknown_type_packets",
+        "Packets at whose type reading ended, by what the type is of",
+        "kind",
+        unknown.chain([("other", meter.unknown_other)]),
+    )?;
+    let totals = || meter.tunnel_totals.iter().map(|(kind, total)| (kind.word(), total));
+    out.labelled(
+        "tunnel_packets",
+        "Packets by their outermost encapsulation",
+        "kind",
+        totals().map(|(kind, total)| (kind, total.packets)),
+    )?;
+    out.labelled(
+        "tunnel_bytes",
+        "Bytes on the wire by outermost encapsulation",
+        "kind",
+        totals().map(|(kind, total)| (kind, total.bytes)),
+    )?;
+    out.counter("tunnels_evicted", "Tunnels put out of the full table", meter.tunnels_evicted)?;
+    let fragments = meter.fragments;
+    out.counter("fragments", "IP fragments", fragments.fragments)?;
+    let outcomes = [
+        ("reassembled", fragments.reassembled),
+        ("incomplete", fragments.incomplete),
+        ("evicted", fragments.evicted),
+    ];
+    out.labelled(
+        "fragmented_datagrams",
+        "Datagrams in fragments, by what became of them",
+        "outcome",
+        outcomes,
+    )?;
+    let wrong = [("overlap", fragments.overlaps), ("malformed", fragments.malformed)];
+    out.labelled("bad_fragments", "IP fragments that contradict others or themselves", "reason", wrong)
 }
 
 fn baseline(out: &mut Out<'_>, judge: &JudgeStatus) -> Result<(), Error> {
@@ -271,6 +417,27 @@ fn store(out: &mut Out<'_>, store: &StoreStatus) -> Result<(), Error> {
     )?;
     out.gauge("outbox_alerts", "Alerts not yet acknowledged by the broker", store.outbox)?;
     out.counter("outbox_dropped_alerts", "Alerts given up because the outbox was full", store.outbox_dropped)
+}
+
+fn evidence(out: &mut Out<'_>, evidence: &EvidenceStatus) -> Result<(), Error> {
+    out.gauge("evidence_files", "Capture files of alerts held", evidence.files)?;
+    out.gauge("evidence_size_bytes", "Their bytes", evidence.bytes)?;
+    out.gauge("evidence_quota_bytes", "Bytes that they may have", evidence.quota)?;
+    out.counter("evidence_written_files", "Capture files of alerts written", evidence.written)?;
+    let skipped = evidence.skipped.iter().copied();
+    out.labelled("evidence_skipped_alerts", "Alerts without a capture file, by reason", "reason", skipped)?;
+    out.counter("evidence_deleted_files", "Capture files of alerts deleted for room", evidence.deleted)?;
+    out.counter("evidence_write_errors", "Capture files that could not be written", evidence.write_errors)
+}
+
+fn captures(out: &mut Out<'_>, captures: &CapturesStatus) -> Result<(), Error> {
+    out.gauge("captures_running", "Captures on demand under way", captures.running)?;
+    out.gauge("captures_held", "Captures on demand held", captures.captures)?;
+    out.gauge("captures_size_bytes", "Their bytes", captures.bytes)?;
+    out.gauge("captures_quota_bytes", "Bytes that they may have", captures.quota)?;
+    out.counter("captures_lost_packets", "Packets that could not be written in time", captures.lost)?;
+    out.counter("captures_deleted", "Captures on demand deleted for room", captures.deleted)?;
+    out.counter("captures_write_errors", "Captures that could not be written on", captures.write_errors)
 }
 
 fn mqtt(out: &mut Out<'_>, mqtt: &MqttStatus) -> Result<(), Error> {
@@ -369,6 +536,19 @@ impl Out<'_> {
         }
         Ok(())
     }
+}
+
+fn tcp(out: &mut Out<'_>, tcp: &TcpTotals) -> Result<(), Error> {
+    out.counter("tcp_segments", "TCP segments of connections that are measured", tcp.segments)?;
+    out.counter("tcp_retransmitted_segments", "TCP segments that were sent again", tcp.retransmitted)?;
+    out.counter("tcp_out_of_order_segments", "TCP segments that came out of order", tcp.out_of_order)?;
+    out.counter("tcp_acknowledgements", "TCP acknowledgements of something new", tcp.acknowledgements)?;
+    out.counter("tcp_gaps", "Gaps of TCP payload that was acknowledged and not seen", tcp.gaps)?;
+    out.counter("tcp_seen_bytes", "TCP payload seen, each byte once", tcp.bytes_seen)?;
+    out.counter("tcp_missing_bytes", "TCP payload that was acknowledged and not seen", tcp.bytes_missing)?;
+    out.counter("tcp_measured_flows", "TCP connections that were measured", tcp.flows_measured)?;
+    out.counter("tcp_one_way_flows", "TCP connections seen in one direction only", tcp.flows_one_way)?;
+    out.counter("tcp_unmeasured_flows", "TCP connections without room to measure", tcp.flows_unmeasured)
 }
 
 #[cfg(test)]

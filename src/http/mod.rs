@@ -6,6 +6,7 @@
 //! What the daemon does is none of this module's business: it shows and asks.
 
 mod assets;
+mod captures;
 mod door;
 mod export;
 mod gate;
@@ -24,11 +25,15 @@ mod settings;
 mod stream;
 mod token;
 mod view;
+mod view_decoding;
 mod view_drops;
+mod view_files;
 mod view_interfaces;
 mod view_lists;
 mod view_models;
 mod view_packets;
+mod view_sources;
+mod view_tcp;
 
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,9 @@ use super::reply::Reply;
 use super::router::{not_done, refused};
 use super::view_packets::{PacketView, PacketsAnswer};
 use crate::capture::{CaptureError, Filter, Snapshot, check_filter};
-use crate::control::CommandQueue;
+use crate::control::{CommandQueue, SourceStatus};
 use crate::packet::{Frame, Link};
+use crate::pipeline::SourceId;
 
 /// Answers one question after the other.
 #[derive(Debug, Default)]
@@ -31,8 +32,14 @@ impl Packets {
         (!self.busy.swap(true, Ordering::AcqRel)).then_some(Turn(&self.busy))
     }
 
-    pub(super) fn reply(&self, query: &str, commands: &CommandQueue) -> Result<Reply, Reply> {
+    pub(super) fn reply(
+        &self,
+        query: &str,
+        commands: &CommandQueue,
+        sources: &[SourceStatus],
+    ) -> Result<Reply, Reply> {
         let wanted = query::packets(query).map_err(|bad| refused(&bad))?;
+        let source = wanted.interface.as_deref().map(|name| source_of(name, sources)).transpose()?;
         let Some(_turn) = self.take() else {
             let busy =
                 Reply::problem(503, "another question for packets is under way; try again when it has ended");
@@ -46,11 +53,19 @@ impl Packets {
                 usize::MAX
             }
         };
-        let found = commands.recent_packets(most, wanted.since).map_err(|error| not_done(&error))?;
+        let found = commands.recent_packets(source, most, wanted.since).map_err(|error| not_done(&error))?;
         let packets = picked(&found, &wanted).map_err(|error| bad_filter(&error))?;
         let (held, oldest) = (found.held(), found.oldest().map(|time| time.to_string()));
         Ok(Reply::json(200, &PacketsAnswer { packets, held, oldest }))
     }
+}
+
+fn source_of(name: &str, sources: &[SourceStatus]) -> Result<SourceId, Reply> {
+    let found = sources.iter().find(|source| source.capture.name == name);
+    found.map(|source| source.source).ok_or_else(|| {
+        let there: Vec<_> = sources.iter().map(|source| source.capture.name.as_str()).collect();
+        Reply::problem(400, &format!("nothing is captured on this interface, only on: {}", there.join(", ")))
+    })
 }
 
 fn bad_filter(error: &CaptureError) -> Reply {

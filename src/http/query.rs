@@ -36,6 +36,12 @@ pub(super) enum BadRequest {
     /// A time to learn out of range.
     #[error("duration_seconds is not a whole number from {} to {}", Learning::LEAST, Learning::MOST)]
     Duration,
+    /// A limit of a capture out of range.
+    #[error("{name} is not a whole number from {least} to {most}")]
+    Limit { name: &'static str, least: u64, most: u64 },
+    /// A text that is too long, or none for people.
+    #[error("{name} has more than {most} characters, or one that cannot be shown")]
+    Text { name: &'static str, most: usize },
     /// A note too long.
     #[error(transparent)]
     Note(#[from] NoteTooLong),
@@ -121,6 +127,8 @@ pub(super) struct PacketQuery {
     pub(super) filter: Option<String>,
     /// None older than this.
     pub(super) since: Option<Timestamp>,
+    /// Only those of the source with this name.
+    pub(super) interface: Option<String>,
     /// The bytes as well; then at most [`PacketQuery::MAX_WITH_BYTES`].
     pub(super) bytes: bool,
 }
@@ -133,8 +141,9 @@ impl PacketQuery {
 
 /// The query of `/api/capture/packets`. A plus sign in the filter is a space, as forms write it.
 pub(super) fn packets(query: &str) -> Result<PacketQuery, BadRequest> {
-    const ALL: &str = "limit, filter, since, bytes";
+    const ALL: &str = "limit, filter, since, interface, bytes";
     let (mut limit, mut text, mut since, mut bytes) = (None, None, None, None);
+    let mut interface = None;
     let spaced = query.split('&').map(|pair| match pair.strip_prefix("filter=") {
         Some(filter) => format!("filter={}", filter.replace('+', " ")),
         None => pair.to_owned(),
@@ -149,6 +158,9 @@ pub(super) fn packets(query: &str) -> Result<PacketQuery, BadRequest> {
                 (v.len() <= PacketQuery::MAX_FILTER).then(|| v.to_owned())
             }),
             "since" => set(&mut since, ("since", value), "a time such as 2015-01-14T17:02:33Z", parsed),
+            "interface" => set(&mut interface, ("interface", value), "the name of a source", |v| {
+                (!v.is_empty()).then(|| v.to_owned())
+            }),
             "bytes" => set(&mut bytes, ("bytes", value), "true or false", parsed),
             _ => Err(BadRequest::Unknown(clipped(&name), ALL)),
         }?;
@@ -158,7 +170,8 @@ pub(super) fn packets(query: &str) -> Result<PacketQuery, BadRequest> {
         let expected = "a whole number from 1 to 100, as it must be with bytes=true";
         return Err(BadRequest::Value { name: "limit", value: limit.to_string(), expected });
     }
-    Ok(PacketQuery { limit, filter: text.filter(|text| !text.trim().is_empty()), since, bytes })
+    let filter = text.filter(|text| !text.trim().is_empty());
+    Ok(PacketQuery { limit, filter, since, interface, bytes })
 }
 
 /// The query of an export, which has the filters of `/api/alerts` and no pages.
@@ -276,7 +289,7 @@ fn read_note(text: Option<&str>) -> Result<Option<Note>, BadRequest> {
 }
 
 /// A body that is a JSON object with these fields, or empty.
-fn object<T: Default + for<'de> Deserialize<'de>>(
+pub(super) fn object<T: Default + for<'de> Deserialize<'de>>(
     body: &[u8],
     fields: &'static str,
 ) -> Result<T, BadRequest> {
@@ -331,7 +344,9 @@ mod tests {
     #[test]
     fn packets_are_asked_for_by_filter_and_time() {
         let wanted =
-            packets("limit=7&filter=tcp+port%2080&since=1970-01-01T01:00:01+01:00&bytes=true").unwrap();
+            packets("limit=7&filter=tcp+port%2080&since=1970-01-01T01:00:01+01:00&bytes=true&interface=eth1")
+                .unwrap();
+        assert_eq!(wanted.interface.as_deref(), Some("eth1"));
         assert_eq!((wanted.limit, wanted.filter.as_deref()), (7, Some("tcp port 80")));
         assert_eq!((wanted.since, wanted.bytes), (Some(Timestamp::from_parts(1, 0)), true));
         assert_eq!(packets("filter=tcp[0]%2B1=2").unwrap().filter.as_deref(), Some("tcp[0]+1=2"));

@@ -5,8 +5,9 @@ use std::io::{self, Cursor, Write};
 use serde::Serialize;
 use tiny_http::{HTTPVersion, Header, Method, Request, Response, StatusCode};
 
-use super::export::Export;
+use super::export::{Export, Place};
 use super::head::Refusal;
+use crate::control::Download;
 
 /// An answer to one request.
 pub(super) struct Reply {
@@ -22,6 +23,8 @@ enum Body {
     Whole(Vec<u8>),
     /// Boxed for its size: few replies have one.
     Stream(Box<Export>),
+    /// With its length. The place is held until all was sent.
+    File(Download, Place),
     /// None: from here on it is a WebSocket.
     Switch,
 }
@@ -70,6 +73,11 @@ impl Reply {
     /// A file that is made while it is sent. Only for a client that speaks HTTP/1.1.
     pub(super) fn stream(content_type: &'static str, export: Export) -> Self {
         Self { body: Body::Stream(Box::new(export)), ..Self::new(200, content_type, Vec::new()) }
+    }
+
+    /// A file that is read while it is sent.
+    pub(super) fn file(content_type: &'static str, download: Download, place: Place) -> Self {
+        Self { body: Body::File(download, place), ..Self::new(200, content_type, Vec::new()) }
     }
 
     /// A JSON object that is never to be kept by anyone.
@@ -128,6 +136,13 @@ impl Reply {
                 let response = Response::new(status, headers, Cursor::new(body), Some(length), None);
                 // These are whole when they are sent, so their length can be told.
                 request.respond(response.with_chunked_threshold(usize::MAX))
+            }
+            Body::File(Download { length, content }, place) => {
+                let length = usize::try_from(length).unwrap_or(usize::MAX);
+                let response = Response::new(status, headers, content, Some(length), None);
+                let sent = request.respond(response.with_chunked_threshold(usize::MAX));
+                drop(place);
+                sent
             }
             Body::Stream(export) => {
                 let only_head = *request.method() == Method::Head;

@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tiny_http::{Method, Request};
 
 use super::assets::Assets;
+use super::captures::{self, Wanted};
 use super::export::{Export, Exports, Format};
 use super::health::Health;
 use super::history::History;
@@ -28,7 +29,7 @@ use super::view_models::{PerformanceAnswer, TrainingBegun};
 use super::{Config, Parts, metrics, stream};
 use crate::alert::{AlertId, Marking, Note};
 use crate::capture;
-use crate::control::{AlertPage, ArchiveError, CommandRefused, Status};
+use crate::control::{AlertPage, ArchiveError, CommandRefused, MeterStatus, Status};
 use crate::sys::Resources;
 use crate::sys::clock::{self, Stopwatch};
 
@@ -73,6 +74,7 @@ enum Route<'a> {
     StartCapture,
     StopCapture,
     Packets,
+    Files(Wanted<'a>),
     Health,
     Metrics,
 }
@@ -116,6 +118,9 @@ impl<'a> Route<'a> {
         if assets.contains(path) {
             return Some(Self::Asset);
         }
+        if let Some(wanted) = Wanted::find(path) {
+            return Some(Self::Files(wanted));
+        }
         match path.strip_prefix(ALERT)?.split_once('/') {
             None => path.strip_prefix(ALERT).map(Self::Alert),
             Some((id, "acknowledge")) => Some(Self::Acknowledge(Some(id))),
@@ -142,6 +147,7 @@ impl<'a> Route<'a> {
     const fn methods(self) -> &'static str {
         match self {
             Self::Config => "GET, HEAD, PATCH",
+            Self::Files(wanted) => wanted.methods(),
             _ if self.writes() => "POST",
             _ => "GET, HEAD",
         }
@@ -156,7 +162,8 @@ impl Router {
         let files = FILES.into_iter().chain([DESCRIPTION]).map(|(path, ..)| (path, Route::Asset));
         let all = FIXED.into_iter().chain(files).map(|(path, route)| (path.to_owned(), route.methods()));
         let alert = [("", "GET, HEAD"), ("/acknowledge", "POST"), ("/false-positive", "POST")];
-        all.chain(alert.map(|(what, methods)| (format!("{ALERT}{{id}}{what}"), methods))).collect()
+        let alert = alert.map(|(what, methods)| (format!("{ALERT}{{id}}{what}"), methods));
+        all.chain(alert).chain(Wanted::routes()).collect()
     }
 
     /// `stop` is set when the server ends.
@@ -214,6 +221,12 @@ impl Router {
                 self.check_owner(request)?;
                 self.change_settings(route, query, request)
             }
+            (Route::Files(wanted), method) if wanted.takes(method) => {
+                self.check_owner(request)?;
+                query::none(query).map_err(|bad| refused(&bad))?;
+                captures::answer(wanted, &self.parts, &self.exports, request)
+            }
+            (Route::Files(_), _) => Err(not_allowed(route)),
             (_, Method::Post) if route.writes() => {
                 self.check_owner(request)?;
                 query::none(query).map_err(|bad| refused(&bad))?;
@@ -268,7 +281,8 @@ impl Router {
             }
             Route::Packets => {
                 self.check_owner(request)?;
-                return self.packets.reply(query, &self.parts.commands);
+                let sources = meter.map_or(&[][..], |meter| &meter.sources);
+                return self.packets.reply(query, &self.parts.commands, sources);
             }
             Route::Flows => {
                 let limit = query::limit(query, FlowsAnswer::MAX_LIMIT).map_err(|bad| refused(&bad))?;
@@ -294,7 +308,7 @@ impl Router {
                 Reply::json(200, &PerformanceAnswer::new(status.judge.as_deref(), &feedback))
             }
             Route::Expected => Reply::json(200, &ExpectedAnswer::new(status.judge.as_deref())),
-            Route::Interfaces => return interfaces(),
+            Route::Interfaces => return interfaces(meter),
             Route::Health => self.healthz(&status),
             Route::Metrics => metrics::reply(&status, self.moment(), header(request, "Accept")),
             Route::Asset => {
@@ -523,11 +537,15 @@ fn not_allowed(route: Route<'_>) -> Reply {
 }
 
 pub(super) fn refused(bad: &BadRequest) -> Reply {
-    let status = if matches!(bad, BadRequest::Duration | BadRequest::Note(_)) { 422 } else { 400 };
+    let beyond = matches!(
+        bad,
+        BadRequest::Duration | BadRequest::Note(_) | BadRequest::Limit { .. } | BadRequest::Text { .. }
+    );
+    let status = if beyond { 422 } else { 400 };
     Reply::problem(status, &bad.to_string())
 }
 
-fn alert_id(text: &str) -> Result<AlertId, Reply> {
+pub(super) fn alert_id(text: &str) -> Result<AlertId, Reply> {
     text.parse().map_err(|_| Reply::problem(400, "an alert id has 24 hexadecimal digits"))
 }
 
@@ -553,12 +571,12 @@ fn unreadable(error: &ArchiveError) -> Reply {
     Reply::problem(500, "the alerts cannot be read; the log says why")
 }
 
-fn interfaces() -> Result<Reply, Reply> {
+fn interfaces(meter: Option<&MeterStatus>) -> Result<Reply, Reply> {
     let found = capture::interfaces().map_err(|error| {
         tracing::warn!(%error, "a request for the interfaces failed");
         Reply::problem(500, "the interfaces cannot be listed; the log says why")
     })?;
-    Ok(Reply::json(200, &InterfacesAnswer::new(found)))
+    Ok(Reply::json(200, &InterfacesAnswer::new(found, meter.map_or(&[][..], |meter| &meter.sources))))
 }
 
 fn lowercase(hosts: &[String]) -> Vec<String> {

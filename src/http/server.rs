@@ -17,7 +17,9 @@ use super::router::Router;
 use super::seats::Seats;
 use super::stream::Streams;
 use super::{Config, TokenHash};
-use crate::control::{AlertArchive, AlertFeed, Board, CommandQueue, HttpStatus, SettingsDesk};
+use crate::control::{
+    AlertArchive, AlertFeed, Board, CaptureDesk, CommandQueue, EvidenceArchive, HttpStatus, SettingsDesk,
+};
 use crate::sys::is_out_of_descriptors;
 use crate::time::{Span, Timestamp};
 
@@ -32,6 +34,10 @@ pub struct Parts {
     pub feed: Arc<AlertFeed>,
     /// Where commands go.
     pub commands: CommandQueue,
+    /// Capture files of alerts.
+    pub evidence: Arc<dyn EvidenceArchive>,
+    /// Captures on demand.
+    pub captures: Arc<dyn CaptureDesk>,
     /// The settings.
     pub settings: Arc<dyn SettingsDesk>,
     /// The admin token's hash.

@@ -1,9 +1,11 @@
 //! The server as its clients meet it, over real connections on the loopback interface.
 
+mod captures;
 mod exports;
 pub(in crate::http) mod fixture;
 mod openapi;
 mod settings;
+mod sources;
 mod streams;
 
 use std::io::{ErrorKind, Read, Write};
@@ -18,13 +20,14 @@ use crate::control::{Board, CaptureState, DeviceSummary, MqttState, MqttStatus};
 use crate::time::Span;
 use fixture::{Answer, Bench, ENDLESS, GIVES_UP, NOW, PANICS, alerts, config, judge, meter, store};
 
-const READS: [(&str, &str); 22] = [
+const READS: [(&str, &str); 23] = [
     ("/", "text/html; charset=utf-8"),
     ("/style.css", "text/css; charset=utf-8"),
     ("/page.js", "text/javascript; charset=utf-8"),
     ("/dom.js", "text/javascript; charset=utf-8"),
     ("/alerts.js", "text/javascript; charset=utf-8"),
     ("/charts.js", "text/javascript; charset=utf-8"),
+    ("/captures.js", "text/javascript; charset=utf-8"),
     ("/settings.js", "text/javascript; charset=utf-8"),
     ("/system.js", "text/javascript; charset=utf-8"),
     ("/icon.svg", "image/svg+xml"),
@@ -96,6 +99,12 @@ fn statistics_carry_what_the_daemon_measured() {
     assert_eq!(all["capture"]["last_packet_age_seconds"], 0.0);
     assert_eq!(all["traffic"]["packets_per_second"], 1204.5);
     assert_eq!(all["traffic"]["faults"][0]["reason"], "truncated");
+    let decoding = &all["traffic"]["decoding"];
+    assert_eq!(decoding["unknown"][1], serde_json::json!({"kind": "ip", "number": 2, "packets": 981}));
+    assert_eq!(decoding["tunnels"][0]["ends"], serde_json::json!(["192.0.2.1", "192.0.2.9"]));
+    assert_eq!(decoding["tunnels"][0]["mirror"], true);
+    assert_eq!(decoding["tunnel_packets"]["erspan"], 70_000);
+    assert_eq!(decoding["fragments"]["overlaps"], 2);
     let drops = serde_json::json!({"kernel": 12, "interface": 3, "observations": 4, "events": 6, "flows_evicted": 5,
         "devices_evicted": 0, "streams_refused": 0, "devices_untracked": 1, "outbox": 0, "alerts_lost": 0, "store_writes": 0, "store_refused": 0,
         "store_unreadable": 0, "connections_refused": 0, "stream_alerts": 0});

@@ -8,10 +8,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::About;
+use super::view_decoding::DecodingView;
 use super::view_drops::DropsView;
+use super::view_files::FilesView;
+use super::view_sources::{SourceView, waiting_for};
+use super::view_tcp::TcpView;
 use crate::control::{
-    BaselinePhase, BaselineStatus, CaptureState, HttpStatus, JudgeStatus, MeterStatus, ModelStatus,
-    MqttState, MqttStatus, SourceKind, Status, StoreStatus,
+    BaselinePhase, BaselineStatus, CaptureState, CheckRecord, HttpStatus, JudgeStatus, MeterStatus,
+    ModelStatus, MqttState, MqttStatus, SourceKind, Status, StoreStatus,
 };
 use crate::sys::Resources;
 use crate::time::{Span, Timestamp};
@@ -25,6 +29,8 @@ pub(super) struct Statistics {
     capture: Option<CaptureView>,
     traffic: Option<TrafficView>,
     drops: DropsView,
+    /// Whether the mirror is as it should be.
+    mirror: Option<Vec<CheckRecord>>,
     flows: Option<FlowCounts>,
     devices: Option<DeviceCounts>,
     baseline: Option<BaselineView>,
@@ -35,6 +41,7 @@ pub(super) struct Statistics {
     alerts: Option<AlertsView>,
     threat: Option<&'static str>,
     store: Option<StoreView>,
+    files: Option<FilesView>,
     mqtt: Option<MqttView>,
     http: Option<HttpView>,
     process: Option<ProcessView>,
@@ -60,6 +67,7 @@ impl Statistics {
             capture: meter.map(CaptureView::new),
             traffic: meter.map(TrafficView::new),
             drops: DropsView::new(status),
+            mirror: meter.map(mirror),
             flows: meter.map(FlowCounts::new),
             devices: meter.map(DeviceCounts::new),
             baseline: judge.map(|j| BaselineView::new(&j.baseline)),
@@ -69,6 +77,7 @@ impl Statistics {
             alerts: judge.map(AlertsView::new),
             threat: judge.and_then(|j| j.threat).map(|severity| severity.word()),
             store: status.store.as_deref().map(StoreView::new),
+            files: status.files.as_deref().map(FilesView::new),
             mqtt: status.mqtt.as_deref().map(MqttView::new),
             http: status.http.as_deref().map(HttpView::new),
             process: moment.resources.as_ref().map(ProcessView::new),
@@ -104,6 +113,7 @@ pub(super) struct CaptureAnswer {
     capture: Option<CaptureView>,
     traffic: Option<TrafficView>,
     drops: DropsView,
+    mirror: Option<Vec<CheckRecord>>,
 }
 
 impl CaptureAnswer {
@@ -113,8 +123,13 @@ impl CaptureAnswer {
             capture: meter.map(CaptureView::new),
             traffic: meter.map(TrafficView::new),
             drops: DropsView::new(status),
+            mirror: meter.map(mirror),
         }
     }
+}
+
+fn mirror(meter: &MeterStatus) -> Vec<CheckRecord> {
+    meter.mirror.iter().map(CheckRecord::from).collect()
 }
 
 #[derive(Debug, Serialize)]
@@ -135,6 +150,8 @@ struct CaptureView {
     losses: u64,
     broken_records: u64,
     clock_steps: u64,
+    /// Each source by itself.
+    sources: Vec<SourceView>,
 }
 
 impl CaptureView {
@@ -146,12 +163,7 @@ impl CaptureView {
             name: capture.name.clone(),
             why: capture.why.clone(),
             state: state_word(&capture.state),
-            waiting_for: match &capture.state {
-                CaptureState::Waiting(why) => Some(why.clone()),
-                CaptureState::Running | CaptureState::Quiet | CaptureState::Stopped | CaptureState::Ended => {
-                    None
-                }
-            },
+            waiting_for: waiting_for(&capture.state),
             time: meter.now.to_string(),
             last_packet: last.map(|time| time.to_string()),
             last_packet_age_seconds: last.map(|time| meter.now.since(time).as_secs_f64()),
@@ -159,13 +171,16 @@ impl CaptureView {
             losses: capture.losses,
             broken_records: capture.counters.broken_records,
             clock_steps: meter.clock_steps,
+            sources: meter.sources.iter().map(SourceView::from).collect(),
         }
     }
 }
 
-const fn source_word(kind: SourceKind) -> &'static str {
+/// The word for a kind of source in JSON.
+pub(super) const fn source_word(kind: SourceKind) -> &'static str {
     match kind {
         SourceKind::Interface => "interface",
+        SourceKind::Mirror => "mirror",
         SourceKind::File => "file",
         SourceKind::Demo => "demo",
     }
@@ -185,11 +200,23 @@ pub(super) const fn state_word(state: &CaptureState) -> &'static str {
 #[derive(Debug, Serialize)]
 struct TrafficView {
     packets: u64,
+    copies: u64,
     bytes: u64,
     packets_per_second: Option<f64>,
     bits_per_second: Option<f64>,
     protocols: BTreeMap<&'static str, u64>,
+    operations: Vec<OperationView>,
     faults: Vec<FaultView>,
+    decoding: DecodingView,
+    unread: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct OperationView {
+    protocol: &'static str,
+    effect: &'static str,
+    direction: &'static str,
+    packets: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -202,13 +229,19 @@ struct FaultView {
 impl TrafficView {
     fn new(meter: &MeterStatus) -> Self {
         let fault = |&(layer, reason, packets)| FaultView { layer, reason, packets };
+        let operation =
+            |&(protocol, effect, direction, packets)| OperationView { protocol, effect, direction, packets };
         Self {
             packets: meter.packets,
+            copies: meter.copies,
             bytes: meter.bytes,
             packets_per_second: meter.packets_per_second,
             bits_per_second: meter.bits_per_second,
             protocols: meter.protocols.iter().copied().collect(),
+            operations: meter.operations.iter().map(operation).collect(),
             faults: meter.faults.iter().map(fault).collect(),
+            decoding: DecodingView::new(meter),
+            unread: meter.unread.iter().copied().collect(),
         }
     }
 }
@@ -220,6 +253,7 @@ pub(super) struct FlowCounts {
     total: u64,
     renewed: u64,
     flowless_packets: u64,
+    tcp: TcpView,
     ended: BTreeMap<&'static str, u64>,
 }
 
@@ -231,6 +265,7 @@ impl FlowCounts {
             total: meter.flows_total,
             renewed: meter.flows_renewed,
             flowless_packets: meter.flowless_packets,
+            tcp: TcpView::new(&meter.tcp),
             ended: meter.flows_ended.iter().copied().collect(),
         }
     }

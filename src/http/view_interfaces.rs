@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::capture::{Interface, LinkState, Medium, choose};
+use crate::control::{CaptureState, SourceKind, SourceStatus};
 
 /// `/api/interfaces`.
 #[derive(Debug, Serialize)]
@@ -24,6 +25,8 @@ struct InterfaceView {
     medium: &'static str,
     /// Since boot; null where the kernel does not tell.
     received_packets: Option<u64>,
+    /// Whether it is captured on, or waited for.
+    captured: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -33,14 +36,24 @@ struct ChoiceView {
 }
 
 impl InterfacesAnswer {
-    pub(super) fn new(interfaces: Vec<Interface>) -> Self {
+    pub(super) fn new(interfaces: Vec<Interface>, sources: &[SourceStatus]) -> Self {
+        let captured = |name: &str| {
+            let mut taps = sources.iter().filter(|one| one.capture.kind == SourceKind::Interface);
+            taps.any(|one| one.capture.name == name && one.capture.state != CaptureState::Stopped)
+        };
         let auto = choose(&interfaces).map(|(best, why)| ChoiceView { name: best.name.clone(), why });
-        Self { auto, interfaces: interfaces.into_iter().map(InterfaceView::from).collect() }
+        Self {
+            auto,
+            interfaces: interfaces
+                .into_iter()
+                .map(|interface| InterfaceView::new(captured(&interface.name), interface))
+                .collect(),
+        }
     }
 }
 
-impl From<Interface> for InterfaceView {
-    fn from(interface: Interface) -> Self {
+impl InterfaceView {
+    fn new(captured: bool, interface: Interface) -> Self {
         Self {
             name: interface.name,
             description: interface.description,
@@ -57,6 +70,7 @@ impl From<Interface> for InterfaceView {
                 Medium::Loopback => "loopback",
             },
             received_packets: interface.received,
+            captured,
         }
     }
 }
@@ -81,15 +95,15 @@ mod tests {
             addresses: Vec::new(),
             ..lan.clone()
         };
-        let answer = serde_json::to_value(InterfacesAnswer::new(vec![lan.clone(), mirror])).unwrap();
+        let answer = serde_json::to_value(InterfacesAnswer::new(vec![lan.clone(), mirror], &[])).unwrap();
         let eth0 = serde_json::json!({"name": "eth0", "description": null, "addresses": ["192.0.2.1"],
-            "state": "running", "medium": "wired", "received_packets": 7});
+            "state": "running", "medium": "wired", "received_packets": 7, "captured": false});
         assert_eq!(answer["interfaces"][0], eth0);
         let why = "eth1 carries traffic and has no address, as a mirror port does";
         assert_eq!(answer["auto"], serde_json::json!({"name": "eth1", "why": why}));
 
         let down = Interface { state: LinkState::Down, received: None, ..lan };
-        let answer = serde_json::to_value(InterfacesAnswer::new(vec![down])).unwrap();
+        let answer = serde_json::to_value(InterfacesAnswer::new(vec![down], &[])).unwrap();
         assert!(answer["auto"].is_null() && answer["interfaces"][0]["received_packets"].is_null());
     }
 }

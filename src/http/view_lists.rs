@@ -6,8 +6,10 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::view::{DeviceCounts, FlowCounts};
+use super::view_tcp::TcpHealthView;
 use crate::control::wire::AlertRecord;
 use crate::control::{DeviceSummary, ExpectedRecord, FlowSummary, JudgeStatus, MeterStatus};
+use crate::flow::{FiveTuple, community_id};
 
 /// `/api/alerts`.
 #[derive(Debug, Serialize)]
@@ -67,6 +69,8 @@ impl FlowsAnswer {
 #[derive(Debug, Serialize)]
 struct FlowView {
     protocol: String,
+    application: &'static str,
+    community_id: Option<String>,
     client: IpAddr,
     client_port: u16,
     server: IpAddr,
@@ -78,12 +82,22 @@ struct FlowView {
     packets_to_client: u64,
     bytes_to_server: u64,
     bytes_to_client: u64,
+    tcp: Option<TcpHealthView>,
 }
 
 impl FlowView {
     fn new(flow: &FlowSummary) -> Self {
+        let tuple = FiveTuple {
+            source: flow.client,
+            source_port: flow.client_port,
+            destination: flow.server,
+            destination_port: flow.server_port,
+            protocol: flow.protocol_number,
+        };
         Self {
             protocol: flow.protocol.clone(),
+            application: flow.application,
+            community_id: community_id(&tuple),
             client: flow.client,
             client_port: flow.client_port,
             server: flow.server,
@@ -95,6 +109,7 @@ impl FlowView {
             packets_to_client: flow.packets_to_client,
             bytes_to_server: flow.bytes_to_server,
             bytes_to_client: flow.bytes_to_client,
+            tcp: flow.tcp.as_ref().map(TcpHealthView::new),
         }
     }
 }
@@ -139,6 +154,8 @@ struct DeviceView {
     router: bool,
     known: Option<bool>,
     now: Option<RateView>,
+    /// The source on which it sent most; null where it was not seen since an older version kept it.
+    interface: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -166,6 +183,7 @@ impl DeviceView {
                 packets_per_second: thousandths(rate.packets),
                 bytes_per_second: thousandths(rate.bytes),
             }),
+            interface: device.interface.clone(),
         }
     }
 }

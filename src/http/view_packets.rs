@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use serde::Serialize;
 
 use crate::packet::{
-    ArpOperation, Dhcp, DhcpMessage, Digest, Dns, Fault, Frame, Hint, IcmpKind, Ip, Mac, Network, TcpFlags,
-    Transport, dissect,
+    Application, ArpOperation, Dhcp, DhcpMessage, Digest, Dns, Fault, Frame, Hint, IcmpKind, Ip, Mac,
+    Network, TcpFlags, Transport, dissect,
 };
 
 /// `/api/capture/packets`.
@@ -37,6 +37,8 @@ pub(super) struct PacketView {
     ether_type: Option<u16>,
     /// `arp`, `tcp`, `udp`, `icmp`, or the number of another IP protocol.
     protocol: Option<String>,
+    /// `dns`, `tls`, `mqtt` and others; by this packet alone, so most packets of a connection have none.
+    application: Option<&'static str>,
     source_ip: Option<IpAddr>,
     destination_ip: Option<IpAddr>,
     hop_limit: Option<u8>,
@@ -49,6 +51,7 @@ pub(super) struct PacketView {
     arp: Option<ArpView>,
     dns: Option<DnsView>,
     dhcp: Option<DhcpView>,
+    hello: Option<HelloView>,
     fault: Option<FaultView>,
     /// The bytes held, in hexadecimal; only where they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,6 +78,7 @@ struct DnsView {
     query_type: u16,
     questions: u16,
     answers: u16,
+    answer_types: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,6 +88,15 @@ struct DhcpView {
     address: Option<Ipv4Addr>,
     host_name: Option<String>,
     vendor_class: Option<String>,
+    /// Codes of the options asked for, in the client's order.
+    parameters: Vec<u8>,
+}
+
+#[derive(Debug, Serialize)]
+struct HelloView {
+    server_name: Option<String>,
+    alpn: Option<String>,
+    ja4: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -111,6 +124,9 @@ impl PacketView {
             vlan: digest.vlan,
             ether_type: (digest.ether_type != 0).then_some(digest.ether_type),
             protocol: protocol(&digest),
+            application: Some(digest.hint.application())
+                .filter(|&application| application != Application::Unknown)
+                .map(Application::word),
             source_ip: ip.map(|ip| ip.source),
             destination_ip: ip.map(|ip| ip.destination),
             hop_limit: ip.map(|ip| ip.hop_limit),
@@ -128,6 +144,7 @@ impl PacketView {
             arp: ArpView::new(&digest),
             dns: DnsView::new(&digest.hint),
             dhcp: DhcpView::new(&digest.hint),
+            hello: HelloView::new(&digest.hint),
             fault: digest.fault.map(FaultView::from),
             bytes: with_bytes.then(|| hex(frame.bytes)),
         }
@@ -206,7 +223,17 @@ impl ArpView {
 
 impl DnsView {
     fn new(hint: &Hint) -> Option<Self> {
-        let Hint::Dns(Dns { multicast, response, rcode, questions, answers, name, query_type, .. }) = hint
+        let Hint::Dns(Dns {
+            multicast,
+            response,
+            rcode,
+            questions,
+            answers,
+            name,
+            query_type,
+            answer_types,
+            ..
+        }) = hint
         else {
             return None;
         };
@@ -218,13 +245,14 @@ impl DnsView {
             query_type: *query_type,
             questions: *questions,
             answers: *answers,
+            answer_types: answer_types.words().collect(),
         })
     }
 }
 
 impl DhcpView {
     fn new(hint: &Hint) -> Option<Self> {
-        let Hint::Dhcp(Dhcp { message, client, address, host_name, vendor_class }) = hint else {
+        let Hint::Dhcp(Dhcp { message, client, address, host_name, vendor_class, parameters }) = hint else {
             return None;
         };
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -240,6 +268,19 @@ impl DhcpView {
             address: *address,
             host_name: text(host_name.as_str()),
             vendor_class: text(vendor_class.as_str()),
+            parameters: parameters.codes().to_vec(),
+        })
+    }
+}
+
+impl HelloView {
+    fn new(hint: &Hint) -> Option<Self> {
+        let (Hint::Tls(hello) | Hint::Quic(hello)) = hint else { return None };
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Some(Self {
+            server_name: text(hello.server_name.as_str()),
+            alpn: text(hello.alpn.as_str()),
+            ja4: text(hello.ja4.as_str()),
         })
     }
 }

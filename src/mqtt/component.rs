@@ -142,6 +142,18 @@ impl Table<'_> {
         self.show("sensor", ("devices", "devices"), "Devices", devices);
         let running = json!({ "dev_cla": "running", "ent_cat": "diagnostic" });
         self.show("binary_sensor", ("capture", "capturing"), "Capture", running);
+        self.show(
+            "binary_sensor",
+            ("mirror_problem", "mirror_problem"),
+            "Mirror problem",
+            json!({
+                "dev_cla": "problem",
+                "ent_cat": "diagnostic",
+                "json_attr_t": self.topics.state,
+                // What was found and what helps.
+                "json_attr_tpl": "{{ dict(found=value_json.mirror) | tojson }}",
+            }),
+        );
         let states = json!({
             "dev_cla": "enum",
             "ops": state::CAPTURE,

@@ -4,7 +4,8 @@ use serde::Serialize;
 
 use super::command::{Mode, THRESHOLD};
 use crate::alert::Severity;
-use crate::control::{BaselinePhase, CaptureState, JudgeStatus, SettingsView, Status};
+use crate::control::{BaselinePhase, CaptureState, JudgeStatus, MeterStatus, SettingsView, Status};
+use crate::pipeline::mirror::{Report, Verdict};
 use crate::time::Span;
 
 /// What `capture` may say.
@@ -31,6 +32,10 @@ pub(super) struct StateRecord {
     threat: Option<&'static str>,
     /// One of them is high or critical.
     problem: Option<bool>,
+    /// A check of the mirror finds something; null while none of them can tell.
+    mirror_problem: Option<bool>,
+    /// What they find, with what helps.
+    mirror: Vec<Finding>,
     /// Percent of the time to learn; null where nothing is being learned or was.
     baseline_progress: Option<f64>,
     /// Time to learn that a baseline started over MQTT takes.
@@ -63,7 +68,7 @@ impl StateRecord {
     /// Whether anything is different that somebody would act on.
     pub(super) fn differs(&self, other: &Self) -> bool {
         let telling = |s: &Self| {
-            let judged = (s.baseline, s.model, s.threat, s.open_alerts);
+            let judged = (s.baseline, s.model, s.threat, s.open_alerts, s.mirror_problem, s.mirror.clone());
             let set = (s.detection, s.baseline_minutes.to_bits(), s.alert_threshold.map(f64::to_bits));
             (s.capture, judged, set)
         };
@@ -84,12 +89,15 @@ impl StateRecord {
                 CaptureState::Stopped => "stopped",
                 CaptureState::Ended => "ended",
             }),
-            capturing: meter.map(|m| matches!(m.capture.state, CaptureState::Running | CaptureState::Quiet)),
+            capturing: meter
+                .map(|m| is_open(&m.capture.state) || m.sources.iter().any(|s| is_open(&s.capture.state))),
             listening: meter.map(|m| !matches!(m.capture.state, CaptureState::Stopped | CaptureState::Ended)),
             mode: judge.and_then(Mode::of).map(Mode::word),
             baseline: judge.map(|j| j.baseline.phase.word()),
             threat: judge.map(|j| j.threat.map_or("none", |s| s.word())),
             problem: judge.map(|j| j.threat.is_some_and(|s| s >= Severity::High)),
+            mirror_problem: meter.and_then(mirror_problem),
+            mirror: meter.map(findings).unwrap_or_default(),
             baseline_progress: judge.and_then(progress).map(rounded),
             baseline_minutes: learning.as_secs_f64() / 60.0,
             model: judge.map(model),
@@ -106,6 +114,31 @@ impl StateRecord {
             devices: meter.map(|m| u64::try_from(m.devices.len()).unwrap_or(u64::MAX)),
         }
     }
+}
+
+/// What a check of the mirror found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Finding {
+    /// What was found, as a word.
+    trouble: &'static str,
+    /// What helps.
+    remedy: &'static str,
+}
+
+fn mirror_problem(meter: &MeterStatus) -> Option<bool> {
+    let known = |report: &&Report| !matches!(report.verdict, Verdict::Unknown(_));
+    let mut known = meter.mirror.iter().filter(known).peekable();
+    known.peek()?;
+    Some(known.any(|report| report.verdict.trouble().is_some()))
+}
+
+fn findings(meter: &MeterStatus) -> Vec<Finding> {
+    let troubles = meter.mirror.iter().filter_map(|report| report.verdict.trouble());
+    troubles.map(|trouble| Finding { trouble: trouble.word(), remedy: trouble.remedy() }).collect()
+}
+
+const fn is_open(state: &CaptureState) -> bool {
+    matches!(state, CaptureState::Running | CaptureState::Quiet)
 }
 
 fn threshold(settings: &SettingsView) -> Option<f64> {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::hint::Hint;
+use super::link::Link;
+use super::tunnel::{Tunnel, UnknownType};
 use crate::time::Timestamp;
 
 /// A frame as the capture gives it; borrowed until `dissect` returns.
@@ -17,103 +19,6 @@ pub struct Frame<'a> {
     pub wire_len: u32,
     /// The captured bytes.
     pub bytes: &'a [u8],
-}
-
-/// The link type of a capture: a LINKTYPE number of the tcpdump registry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Link {
-    /// LINKTYPE 1.
-    Ethernet,
-    /// Any other: its frames are counted as faults of the link layer.
-    Unknown(u16),
-}
-
-/// What a packet was wrapped in, when it was: the digest's addresses, transport and hint are of the innermost packet
-/// that could be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tunnel {
-    /// The outermost encapsulation.
-    pub kind: Encapsulation,
-    /// Encapsulations that were opened, one inside the other.
-    pub depth: u8,
-    /// Outermost IP source and destination; none for those that lie on the link itself (MPLS, PPPoE).
-    pub ends: Option<(IpAddr, IpAddr)>,
-    /// Whether the innermost packet has a link header of its own: the digest's stations and tag are then those of the
-    /// wrapped frame. Otherwise they are the ends of this link, and the IP addresses are not theirs.
-    pub bridged: bool,
-}
-
-/// A way to carry packets in packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Encapsulation {
-    /// RFC 3032.
-    Mpls,
-    /// RFC 2516.
-    Pppoe,
-    /// RFC 2784, 2890; also of Ethernet (NVGRE, RFC 7637), and PPTP's version 1 (RFC 2637).
-    Gre,
-    /// ERSPAN type I, II or III (draft-foschiano-erspan-03): a mirror port's own transport.
-    Erspan,
-    /// RFC 7348.
-    Vxlan,
-    /// RFC 8926.
-    Geneve,
-    /// TaZmen Sniffer Protocol: a mirror port's own transport.
-    Tzsp,
-    /// 3GPP TS 29.281.
-    GtpU,
-    /// RFC 2003, 2473, 4213: an IP packet straight in another.
-    IpInIp,
-    /// RFC 4380.
-    Teredo,
-}
-
-impl Encapsulation {
-    /// All of them, in order.
-    pub const ALL: [Self; 10] = [
-        Self::Mpls,
-        Self::Pppoe,
-        Self::Gre,
-        Self::Erspan,
-        Self::Vxlan,
-        Self::Geneve,
-        Self::Tzsp,
-        Self::GtpU,
-        Self::IpInIp,
-        Self::Teredo,
-    ];
-
-    /// The word for metrics and the page.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Mpls => "mpls",
-            Self::Pppoe => "pppoe",
-            Self::Gre => "gre",
-            Self::Erspan => "erspan",
-            Self::Vxlan => "vxlan",
-            Self::Geneve => "geneve",
-            Self::Tzsp => "tzsp",
-            Self::GtpU => "gtp_u",
-            Self::IpInIp => "ip_in_ip",
-            Self::Teredo => "teredo",
-        }
-    }
-}
-
-/// A type number at which reading ended because nothing here knows it. No fault: the sender may well be right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum UnknownType {
-    /// LINKTYPE of the capture.
-    Link(u16),
-    /// EtherType (also of GRE and others that use its numbers), above 1500.
-    Ether(u16),
-    /// IEEE 802.2 destination service access point.
-    Llc(u8),
-    /// PPP protocol.
-    Ppp(u16),
-    /// IP protocol.
-    Ip(u8),
 }
 
 /// An Ethernet address.
@@ -181,7 +86,7 @@ pub struct Digest {
     pub source: Mac,
     /// Receiver on this link.
     pub destination: Mac,
-    /// Outermost 802.1Q or 802.1ad VLAN id, 0 to 4095.
+    /// Outermost 802.1Q or 802.1ad VLAN id, 0 to 4095, of the frame whose stations these are.
     pub vlan: Option<u16>,
     /// EtherType after all tags; 0 when unknown, a value up to 1500 is an 802.3 length.
     pub ether_type: u16,
@@ -195,6 +100,21 @@ pub struct Digest {
     pub hint: Hint,
     /// Why decoding stopped early, when it did. What was read before that is valid.
     pub fault: Option<Fault>,
+}
+
+impl Digest {
+    /// Whether the stations only carry the packet in a tunnel of theirs: its IP addresses are then not their own.
+    #[must_use]
+    pub fn is_carried(&self) -> bool {
+        self.tunnel.is_some_and(|tunnel| !tunnel.bridged)
+    }
+
+    /// Hardware addresses next to the sender and the receiver of the packet on this link; zero where it is carried in
+    /// a tunnel between others.
+    #[must_use]
+    pub fn neighbours(&self) -> [Mac; 2] {
+        if self.is_carried() { [Mac::default(); 2] } else { [self.source, self.destination] }
+    }
 }
 
 /// The network layer.
@@ -256,7 +176,7 @@ pub enum Transport {
     Udp(Udp),
     /// ICMP or ICMPv6.
     Icmp(Icmp),
-    /// A fragment that is not the first: protocol number only.
+    /// A fragment that is not the first, while the first was not seen: protocol number only.
     Fragment(u8),
     /// Another protocol number, or a transport header that could not be read (then there is a fault).
     Other(u8),
@@ -390,8 +310,10 @@ pub struct Fault {
 /// A layer of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Layer {
-    /// Ethernet and its tags.
+    /// Ethernet and its tags, or another link layer.
     Link,
+    /// The header of an encapsulation.
+    Tunnel,
     /// ARP.
     Arp,
     /// IPv4 or IPv6 and its extension headers.
@@ -406,18 +328,79 @@ pub enum Layer {
     Dns,
     /// DHCPv4.
     Dhcp,
+    /// TLS over TCP.
+    Tls,
+    /// QUIC, and the TLS in it.
+    Quic,
+    /// HTTP/1.
+    Http,
+    /// SSH.
+    Ssh,
+    /// MQTT.
+    Mqtt,
+    /// NTP.
+    Ntp,
+    /// SSDP.
+    Ssdp,
+    /// NetBIOS name service.
+    NetBios,
+    /// Modbus/TCP.
+    Modbus,
+    /// S7comm.
+    S7,
+    /// DNP3.
+    Dnp3,
+    /// EtherNet/IP and CIP.
+    EtherNetIp,
+    /// IEC 60870-5-104.
+    Iec104,
+    /// BACnet/IP.
+    Bacnet,
+    /// PROFINET DCP.
+    ProfinetDcp,
+    /// GOOSE.
+    Goose,
+    /// OPC UA binary.
+    OpcUa,
 }
 
 impl Layer {
     /// All layers, in order.
-    pub const ALL: [Self; 8] =
-        [Self::Link, Self::Arp, Self::Ip, Self::Tcp, Self::Udp, Self::Icmp, Self::Dns, Self::Dhcp];
+    pub const ALL: [Self; 26] = [
+        Self::Link,
+        Self::Tunnel,
+        Self::Arp,
+        Self::Ip,
+        Self::Tcp,
+        Self::Udp,
+        Self::Icmp,
+        Self::Dns,
+        Self::Dhcp,
+        Self::Tls,
+        Self::Quic,
+        Self::Http,
+        Self::Ssh,
+        Self::Mqtt,
+        Self::Ntp,
+        Self::Ssdp,
+        Self::NetBios,
+        Self::Modbus,
+        Self::S7,
+        Self::Dnp3,
+        Self::EtherNetIp,
+        Self::Iec104,
+        Self::Bacnet,
+        Self::ProfinetDcp,
+        Self::Goose,
+        Self::OpcUa,
+    ];
 
     /// The word for metrics and the page.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
             Self::Link => "link",
+            Self::Tunnel => "tunnel",
             Self::Arp => "arp",
             Self::Ip => "ip",
             Self::Tcp => "tcp",
@@ -425,6 +408,23 @@ impl Layer {
             Self::Icmp => "icmp",
             Self::Dns => "dns",
             Self::Dhcp => "dhcp",
+            Self::Tls => "tls",
+            Self::Quic => "quic",
+            Self::Http => "http",
+            Self::Ssh => "ssh",
+            Self::Mqtt => "mqtt",
+            Self::Ntp => "ntp",
+            Self::Ssdp => "ssdp",
+            Self::NetBios => "netbios",
+            Self::Modbus => "modbus",
+            Self::S7 => "s7comm",
+            Self::Dnp3 => "dnp3",
+            Self::EtherNetIp => "ethernet_ip",
+            Self::Iec104 => "iec104",
+            Self::Bacnet => "bacnet",
+            Self::ProfinetDcp => "profinet_dcp",
+            Self::Goose => "goose",
+            Self::OpcUa => "opc_ua",
         }
     }
 }
@@ -442,12 +442,14 @@ pub enum FaultReason {
     BadField,
     /// A link type that is not read.
     UnknownLink,
+    /// More encapsulations, one in the other, than are followed.
+    TooDeep,
 }
 
 impl FaultReason {
     /// All reasons, in order.
-    pub const ALL: [Self; 5] =
-        [Self::Cut, Self::TooShort, Self::BadLength, Self::BadField, Self::UnknownLink];
+    pub const ALL: [Self; 6] =
+        [Self::Cut, Self::TooShort, Self::BadLength, Self::BadField, Self::UnknownLink, Self::TooDeep];
 
     /// The word for metrics and the page.
     #[must_use]
@@ -458,6 +460,7 @@ impl FaultReason {
             Self::BadLength => "bad_length",
             Self::BadField => "bad_field",
             Self::UnknownLink => "unknown_link",
+            Self::TooDeep => "too_deep",
         }
     }
 }

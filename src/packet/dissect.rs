@@ -1,17 +1,14 @@
-//! [`dissect`]: the way from a frame to its digest, and the link layer: Ethernet with 802.1Q and 802.1ad tags.
+//! [`Dissector`] and [`dissect`]: from a frame to its digest.
 //!
-//! Layers write what they read into the digest and return; the first fault stays. Read first: IEEE 802.3 clause 3.2.6
-//! (a type up to 1500 is a length), IEEE 802.1Q clause 9.
+//! Layers write what they read into the digest and return; the first fault stays.
 
-use etherparse::{EtherType, Ethernet2Header, Ethernet2HeaderSlice, SingleVlanHeader, SingleVlanHeaderSlice};
-
-use super::digest::{Digest, Fault, FaultReason, Frame, Layer, Link, Mac, Network};
+use super::application::{Memory, Unread};
+use super::digest::{Digest, Fault, FaultReason, Frame, Layer, Mac, Network};
+use super::fragments::{FragmentCounts, Fragments};
 use super::hint::Hint;
+use super::link;
+use super::reader::Reader;
 use super::window::Window;
-use super::{arp, ip};
-
-/// More tags than two are seen with provider bridges behind provider bridges; more than these are no honest frame.
-const MAX_TAGS: usize = 4;
 
 /// How much of a packet is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,25 +23,39 @@ pub enum Depth {
 /// Reads frames. It remembers only what lies in several of them.
 #[derive(Debug)]
 pub struct Dissector {
-    depth: Depth,
+    memory: Memory,
+    fragments: Fragments,
 }
 
 impl Dissector {
     /// Nothing seen yet. `hash_seed` is the key of its tables.
     #[must_use]
-    pub fn new(_hash_seed: u64) -> Self {
-        Self { depth: Depth::Full }
+    pub fn new(hash_seed: u64) -> Self {
+        Self { memory: Memory::new(hash_seed), fragments: Fragments::new(hash_seed) }
     }
 
     /// From now on.
     pub const fn set_depth(&mut self, depth: Depth) {
-        self.depth = depth;
+        self.memory.depth = depth;
     }
 
-    /// Reads one frame, as `dissect` does.
+    /// What was left unread since the start.
+    #[must_use]
+    pub fn unread(&self) -> Unread {
+        self.memory.unread()
+    }
+
+    /// Reads one frame, as [`dissect`] does, and with it what earlier frames began: beyond what it says itself, fragments of IP get the ports of their first, and the one
+    /// that completes a datagram's first 4 KiB has the hint, or is the packet, that the datagram holds.
     #[must_use]
     pub fn dissect(&mut self, frame: &Frame<'_>) -> Digest {
-        dissect(frame)
+        read(frame, &mut self.memory, Some(&mut self.fragments))
+    }
+
+    /// What became of fragments.
+    #[must_use]
+    pub fn fragments(&self) -> FragmentCounts {
+        self.fragments.counts()
     }
 }
 
@@ -55,8 +66,14 @@ impl Dissector {
 ///   the capture cut off does. An IP length of zero (segmentation offload) means the rest of the frame.
 /// - A length field that promises more than the frame has on the wire is a fault; reading goes on with what there is.
 /// - A TCP header of which the capture cut only options is read, with a fault.
+/// - Of a fragment the transport header is read where it is there, and nothing behind it.
+/// - Packets in packets: the innermost one that can be read is the digest's.
 #[must_use]
 pub fn dissect(frame: &Frame<'_>) -> Digest {
+    read(frame, &mut Memory::none(), None)
+}
+
+fn read(frame: &Frame<'_>, memory: &mut Memory, fragments: Option<&mut Fragments>) -> Digest {
     let window = Window::of(frame);
     let mut digest = Digest {
         time: frame.time,
@@ -71,10 +88,7 @@ pub fn dissect(frame: &Frame<'_>) -> Digest {
         hint: Hint::None,
         fault: None,
     };
-    match frame.link {
-        Link::Ethernet => ethernet(window, &mut digest),
-        Link::Unknown(_) => digest.note(Layer::Link, FaultReason::UnknownLink),
-    }
+    link::read(frame.link, window, &mut Reader::new(&mut digest, memory, fragments));
     digest
 }
 
@@ -83,44 +97,6 @@ impl Digest {
     pub(super) fn note(&mut self, layer: Layer, reason: FaultReason) {
         self.fault.get_or_insert(Fault { layer, reason });
     }
-}
-
-fn ethernet(frame: Window<'_>, digest: &mut Digest) {
-    let Ok(header) = Ethernet2HeaderSlice::from_slice(frame.bytes) else {
-        return digest.note(Layer::Link, frame.shortage(Ethernet2Header::LEN));
-    };
-    digest.source = Mac(header.source());
-    digest.destination = Mac(header.destination());
-    let mut ether_type = header.ether_type();
-    let mut rest = frame.after(Ethernet2Header::LEN);
-    let mut tags = 0;
-    while is_tag(ether_type) {
-        if tags == MAX_TAGS {
-            return digest.note(Layer::Link, FaultReason::BadField);
-        }
-        tags += 1;
-        let Ok(tag) = SingleVlanHeaderSlice::from_slice(rest.bytes) else {
-            return digest.note(Layer::Link, rest.shortage(SingleVlanHeader::LEN));
-        };
-        digest.vlan.get_or_insert(tag.vlan_identifier().value());
-        ether_type = tag.ether_type();
-        rest = rest.after(SingleVlanHeader::LEN);
-    }
-    digest.ether_type = ether_type.0;
-    match ether_type {
-        EtherType::ARP => arp::read(rest, digest),
-        EtherType::IPV4 => ip::read(rest, ip::v4, digest),
-        EtherType::IPV6 => ip::read(rest, ip::v6, digest),
-        _ => {}
-    }
-}
-
-/// 802.1Q, 802.1ad, and the number that some switches used before 802.1ad.
-const fn is_tag(ether_type: EtherType) -> bool {
-    matches!(
-        ether_type,
-        EtherType::VLAN_TAGGED_FRAME | EtherType::PROVIDER_BRIDGING | EtherType::VLAN_DOUBLE_TAGGED_FRAME
-    )
 }
 
 #[cfg(test)]
@@ -132,7 +108,7 @@ mod tests {
     use crate::packet::samples::{
         CLIENT_MAC, LINK, SERVER_MAC, all, captured, digest, ethernet, fault, ip4, tcp4, transport,
     };
-    use crate::packet::{Icmp, Tcp, Transport, Udp};
+    use crate::packet::{Icmp, Link, Tcp, Transport, Udp};
     use crate::time::Timestamp;
 
     fn tagged(tags: &[u16]) -> Vec<u8> {
@@ -227,6 +203,8 @@ mod tests {
                 assert_eq!(cut.wire_len, whole.wire_len);
                 match cut.fault {
                     Some(fault) => assert_eq!(fault.reason, FaultReason::Cut, "{length} of {frame:x?}"),
+                    // What a protocol is known by may be cut off, too: then nothing is missed.
+                    None if matches!(cut.hint, Hint::None) => {}
                     None => assert_eq!(format!("{cut:?}"), format!("{whole:?}")),
                 }
                 if let (Network::Ip(cut), Network::Ip(whole)) = (cut.network, whole.network) {
@@ -294,6 +272,17 @@ mod tests {
         }
     }
 
+    /// Segments of one stream, each with what a protocol begins with or anything.
+    fn segments() -> impl Strategy<Value = Vec<(u32, Vec<u8>)>> {
+        let hello = crate::packet::samples::tls_record(&crate::packet::samples::client_hello(1216));
+        let bytes = prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            (0..1400_usize, 0..1400_usize)
+                .prop_map(move |(from, length)| { hello.iter().copied().skip(from).take(length).collect() }),
+        ];
+        prop::collection::vec((0..6000_u32, bytes), 0..12)
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig {
             cases: 4096,
@@ -317,9 +306,26 @@ mod tests {
         }
 
         #[test]
+        fn any_segments_give_digests(segments in segments(), first in prop::sample::select(vec![
+            &b""[..], b"\x16\x03\x01", b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/1.1\r\n", b"HTTP/1.1 200 OK\r\n",
+            b"SSH-2.0-", b"\x10\x20\x00\x04MQTT\x05", b"\x30",
+        ]), port in prop::sample::select(vec![53, 443, 1883])) {
+            let mut dissector = Dissector::new(7);
+            for (sequence, bytes) in segments {
+                for payload in [&bytes[..], &[first, &bytes].concat()] {
+                    let frame = crate::packet::samples::segment((40_000, port), sequence, payload);
+                    let wire_len = u32::try_from(frame.len()).unwrap();
+                    let frame = Frame { time: Timestamp::EPOCH, link: Link::Ethernet, wire_len, bytes: &frame };
+                    let reason = dissector.dissect(&frame).fault.map(|fault| fault.reason);
+                    assert_ne!(reason, Some(FaultReason::Cut));
+                }
+            }
+        }
+
+        #[test]
         fn any_payload_of_a_read_port_gives_a_digest(
             bytes in prop::collection::vec(any::<u8>(), 0..400),
-            port in prop::sample::select(vec![53, 67, 68, 5353]),
+            port in prop::sample::select(vec![53, 67, 68, 123, 137, 1900, 5353]),
             cut in any::<prop::sample::Index>(),
         ) {
             let frame = crate::packet::samples::udp4(port, 40_000, &bytes);

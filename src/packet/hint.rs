@@ -132,6 +132,8 @@ pub struct NetBios {
     pub suffix: u8,
     /// A group name, where the packet says so.
     pub group: bool,
+    /// Whom the packet says the name belongs to.
+    pub address: Option<IpAddr>,
 }
 
 /// A kind of NetBIOS name service packet.
@@ -143,8 +145,10 @@ pub enum NetBiosMessage {
     Registration,
     /// Gives one up.
     Release,
-    /// Any response.
+    /// A response that says yes.
     Response,
+    /// A response that says no, by its RCODE.
+    Refusal,
 }
 
 /// What a plant protocol asks or answers, in one vocabulary.
@@ -158,14 +162,39 @@ pub struct Operation {
     pub effect: Effect,
     /// The protocol's own number of it: function code, service, type id, PDU type (each protocol's reader says which).
     pub code: u16,
-    /// Unit, station, slot, common address or object instance: whom the device is to pass it to; 0 where there is none.
+    /// Unit, station, slot, common address: whom the device is to pass it to; 0 where there is none.
     pub unit: u32,
-    /// First register, object, byte or information object; 0 where there is none.
+    /// What of the unit the address lies in: memory area and data block, class and instance, object, group and
+    /// variation, name space; 0 where there is none.
+    pub object: u32,
+    /// First register, byte, index, attribute, property or information object; 0 where there is none.
     pub address: u32,
     /// How many from there on; 0 where the message does not say.
     pub count: u32,
     /// The protocol's own number of an error in a response; none for success and requests.
     pub error: Option<u16>,
+    /// Messages of the protocol in the packet, of which this is the most consequential; at least 1. No part of what
+    /// the operation is.
+    pub messages: u16,
+}
+
+impl Operation {
+    /// The only message of its packet, about nothing in particular.
+    #[must_use]
+    pub const fn new(protocol: PlantProtocol, direction: Direction, effect: Effect, code: u16) -> Self {
+        Self {
+            protocol,
+            direction,
+            effect,
+            code,
+            unit: 0,
+            object: 0,
+            address: 0,
+            count: 0,
+            error: None,
+            messages: 1,
+        }
+    }
 }
 
 /// A plant protocol.
@@ -233,31 +262,81 @@ pub enum Direction {
     Unsolicited,
 }
 
-/// What an operation does to the device that gets it.
+impl Direction {
+    /// All of them, in order.
+    pub const ALL: [Self; 3] = [Self::Request, Self::Response, Self::Unsolicited];
+
+    /// The word for metrics and the page.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Response => "response",
+            Self::Unsolicited => "unsolicited",
+        }
+    }
+}
+
+/// What an operation does to the device that gets it, in the order of its consequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
+    /// Tells values that changed, or that nothing did.
+    Report,
     /// Opens, keeps or closes a conversation.
     Session,
     /// Looks for devices or asks who they are.
     Identify,
     /// Takes values.
     Read,
+    /// Counters, tests, other diagnosis.
+    Diagnose,
+    /// Known to the protocol, but none of these; or not known.
+    Other,
     /// Sets values.
     Write,
+    /// Changes configuration: names, addresses, clock, passwords.
+    Configure,
     /// Operates an output: select, operate, command.
     Control,
     /// Loads a program or block up or down, or deletes one.
     Program,
     /// Starts, stops or restarts the device or its program.
     Mode,
-    /// Changes configuration: names, addresses, clock, passwords.
-    Configure,
-    /// Counters, tests, other diagnosis.
-    Diagnose,
-    /// Tells values that changed, or that nothing did.
-    Report,
-    /// Known to the protocol, but none of these; or not known.
-    Other,
+}
+
+impl Effect {
+    /// All of them, in order.
+    pub const ALL: [Self; 11] = [
+        Self::Report,
+        Self::Session,
+        Self::Identify,
+        Self::Read,
+        Self::Diagnose,
+        Self::Other,
+        Self::Write,
+        Self::Configure,
+        Self::Control,
+        Self::Program,
+        Self::Mode,
+    ];
+
+    /// The word for metrics and the page.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Session => "session",
+            Self::Identify => "identify",
+            Self::Read => "read",
+            Self::Diagnose => "diagnose",
+            Self::Other => "other",
+            Self::Write => "write",
+            Self::Configure => "configure",
+            Self::Control => "control",
+            Self::Program => "program",
+            Self::Mode => "mode",
+        }
+    }
 }
 
 /// What a hint says of the protocol above the transport; the word for a flow.
@@ -401,8 +480,47 @@ pub struct Dns {
     pub name: DnsName,
     /// First question's type; 0 when there is none.
     pub query_type: u16,
+    /// Types of the first 16 answers of a unicast response.
+    pub answer_types: DnsTypes,
     /// mDNS: the address of the first A or AAAA record, which is the announcer's own.
     pub address: Option<IpAddr>,
+}
+
+/// A set of DNS record types.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DnsTypes(u16);
+
+impl DnsTypes {
+    const NAMED: [(u16, &'static str); 10] = [
+        (1, "A"),
+        (28, "AAAA"),
+        (5, "CNAME"),
+        (65, "HTTPS"),
+        (15, "MX"),
+        (2, "NS"),
+        (10, "NULL"),
+        (12, "PTR"),
+        (33, "SRV"),
+        (16, "TXT"),
+    ];
+
+    /// Adds a type by its number.
+    pub fn insert(&mut self, number: u16) {
+        let place = Self::NAMED.iter().position(|&(named, _)| named == number);
+        self.0 |= 1 << place.unwrap_or(Self::NAMED.len());
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The names of those in it; "other" for any that has none here.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        let words = Self::NAMED.into_iter().map(|(_, word)| word).chain(["other"]);
+        words.enumerate().filter(move |(place, _)| self.0 >> place & 1 == 1).map(|(_, word)| word)
+    }
 }
 
 /// A DHCPv4 message.
@@ -418,6 +536,37 @@ pub struct Dhcp {
     pub host_name: Text<63>,
     /// Option 60.
     pub vendor_class: Text<63>,
+    /// Option 55: what the client wants to know, in its order, which tells systems apart.
+    pub parameters: DhcpParameters,
+}
+
+/// The codes of a DHCP parameter request list, the first [`Self::CAPACITY`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DhcpParameters {
+    codes: [u8; Self::CAPACITY],
+    length: u8,
+}
+
+impl DhcpParameters {
+    /// Windows asks for 14, printers for up to 30.
+    pub const CAPACITY: usize = 32;
+
+    /// The list of an option.
+    #[must_use]
+    pub fn new(codes: &[u8]) -> Self {
+        let mut list = Self::default();
+        for (to, from) in list.codes.iter_mut().zip(codes) {
+            *to = *from;
+            list.length += 1;
+        }
+        list
+    }
+
+    /// The codes in the client's order.
+    #[must_use]
+    pub fn codes(&self) -> &[u8] {
+        self.codes.get(..usize::from(self.length)).unwrap_or(&self.codes)
+    }
 }
 
 /// DHCP option 53.

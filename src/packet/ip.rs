@@ -1,5 +1,6 @@
 //! IPv4 with options (RFC 791) and IPv6 with its extension headers (RFC 8200, RFC 4302), down to where the transport
-//! header begins. Checksums are not verified: offload leaves them wrong on the sender's own tap.
+//! header begins. Checksums are not verified: offload leaves them wrong on the sender's
+//! own tap.
 
 use std::net::IpAddr;
 
@@ -9,9 +10,12 @@ use etherparse::{
     Ipv6HeaderSlice, Ipv6RawExtHeaderSlice,
 };
 
-use super::digest::{Digest, FaultReason, Ip, Layer, Network, Transport};
-use super::transport;
+use super::application;
+use super::digest::{FaultReason, Ip, Layer, Network, Transport};
+use super::reader::{Content, Reader, Sign};
+use super::tunnel::{Encapsulation, UnknownType};
 use super::window::Window;
+use super::{gre, mpls, overlay, reassembly, transport};
 
 /// RFC 8200 section 4.1 wants each extension header once and destination options twice: seven. More than these are
 /// not followed.
@@ -39,7 +43,9 @@ pub(super) enum Part {
     Whole,
     /// All of it, but its length field is zero: segmentation offload, or a jumbogram (RFC 2675).
     Unmeasured,
-    /// The first fragment.
+    /// The first bytes of all of it, put together from fragments of which the last is still to come.
+    Head,
+    /// The first fragment: its transport header only, what follows is incomplete.
     First,
     /// A later fragment, without transport header.
     Later,
@@ -61,6 +67,17 @@ pub(super) struct Carried<'a> {
     pub(super) protocol: u8,
     pub(super) part: Part,
     pub(super) window: Window<'a>,
+    /// The IPv6 fragment header and what follows it, where there is one.
+    pub(super) fragment: Option<Window<'a>>,
+}
+
+/// What there is in an IP packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Found<'a> {
+    /// A transport, or a protocol that is not read; with the payload that may say more.
+    Transport(Transport, Option<Window<'a>>),
+    /// Another packet, which is now the digest's.
+    Inner,
 }
 
 /// An extension header that could not be read.
@@ -70,39 +87,88 @@ pub(super) struct Stop {
     pub(super) reason: FaultReason,
 }
 
-/// Reads the IP packet of a frame, its header with `header`, into the digest.
+/// Reads an IP packet, its header with `header`, into the digest.
 pub(super) fn read(
     window: Window<'_>,
     header: fn(Window<'_>) -> Result<Header, FaultReason>,
-    digest: &mut Digest,
+    reader: &mut Reader<'_>,
 ) {
     match header(window) {
         Ok(header) => {
-            let transport = transport_of(window, header, digest);
-            let Header { source, destination, hop_limit, .. } = header;
-            digest.network = Network::Ip(Ip { source, destination, hop_limit, transport });
+            if let Found::Transport(transport, payload) = content(window, &header, reader) {
+                let ip = header.with(transport);
+                reader.digest.network = Network::Ip(ip);
+                if let Some(payload) = payload {
+                    application::read(payload, &ip, reader.memory, reader.digest);
+                }
+            }
         }
-        Err(reason) => digest.note(Layer::Ip, reason),
+        Err(reason) => reader.note(Layer::Ip, reason),
     }
 }
 
-fn transport_of(window: Window<'_>, header: Header, digest: &mut Digest) -> Transport {
+fn content<'a>(window: Window<'a>, header: &Header, reader: &mut Reader<'_>) -> Found<'a> {
     let total = header.total.unwrap_or(window.length());
     if total < header.length {
-        digest.note(Layer::Ip, FaultReason::BadLength);
-        return Transport::Other(header.protocol);
+        reader.note(Layer::Ip, FaultReason::BadLength);
+        return Found::Transport(Transport::Other(header.protocol), None);
     }
     if total > window.length() {
-        digest.note(Layer::Ip, FaultReason::BadLength);
+        reader.note(Layer::Ip, FaultReason::BadLength);
     }
-    match header.carried(window.ending_at(total)) {
-        Ok(Carried { part: Part::Later, protocol, .. }) => Transport::Fragment(protocol),
-        Ok(carried) => transport::read(carried, digest),
+    let packet = window.ending_at(total);
+    match header.carried(packet) {
+        Ok(carried) if matches!(carried.part, Part::First | Part::Later) => {
+            reassembly::read(packet, carried, header, reader)
+        }
+        Ok(carried) => carry(carried, header, reader),
         Err(Stop { protocol, reason }) => {
-            digest.note(Layer::Ip, reason);
-            Transport::Other(protocol)
+            reader.note(Layer::Ip, reason);
+            Found::Transport(Transport::Other(protocol), None)
         }
     }
+}
+
+/// Reads what an IP packet carries.
+pub(super) fn carry<'a>(carried: Carried<'a>, header: &Header, reader: &mut Reader<'_>) -> Found<'a> {
+    let content = match IpNumber(carried.protocol) {
+        IpNumber::TCP | IpNumber::UDP | IpNumber::ICMP | IpNumber::IPV6_ICMP => {
+            let (transport, payload) = transport::read(carried, reader.digest);
+            return match (transport, payload) {
+                (Transport::Udp(udp), Some(payload))
+                    if overlay::read(udp, payload, header, reader) == Content::Read =>
+                {
+                    Found::Inner
+                }
+                _ => Found::Transport(transport, payload),
+            };
+        }
+        IpNumber::IPV4 => ip_in_ip(carried.window, v4, header, reader),
+        IpNumber::IPV6 => ip_in_ip(carried.window, v6, header, reader),
+        IpNumber::GRE => gre::read(carried.window, header, reader),
+        IpNumber::MPLS_IN_IP => mpls::over_ip(carried.window, header, reader),
+        // Nobody can read further, or nothing follows.
+        IpNumber::ENCAPSULATING_SECURITY_PAYLOAD | IpNumber::IPV6_NO_NEXT_HEADER => Content::Unread,
+        IpNumber(other) => {
+            reader.unknown(UnknownType::Ip(other));
+            Content::Unread
+        }
+    };
+    match content {
+        Content::Read => Found::Inner,
+        Content::Unread => Found::Transport(Transport::Other(carried.protocol), None),
+    }
+}
+
+fn ip_in_ip(
+    window: Window<'_>,
+    inner: fn(Window<'_>) -> Result<Header, FaultReason>,
+    outer: &Header,
+    reader: &mut Reader<'_>,
+) -> Content {
+    let Some(around) = reader.open(Encapsulation::IpInIp, Some(outer)) else { return Content::Unread };
+    read(window, inner, reader);
+    reader.close(&around, Sign::Number)
 }
 
 /// An IPv4 header.
@@ -149,10 +215,35 @@ pub(super) fn v6(window: Window<'_>) -> Result<Header, FaultReason> {
 }
 
 impl Header {
+    /// The packet with this transport.
+    pub(super) const fn with(&self, transport: Transport) -> Ip {
+        let Self { source, destination, hop_limit, .. } = *self;
+        Ip { source, destination, hop_limit, transport }
+    }
+
     /// Finds the transport header in `packet`, which begins with this header.
     pub(super) fn carried(self, packet: Window<'_>) -> Result<Carried<'_>, Stop> {
-        let start = Carried { protocol: self.protocol, part: self.part, window: packet.after(self.length) };
-        if self.source.is_ipv6() { skip_extensions(start) } else { Ok(start) }
+        let start = Carried {
+            protocol: self.protocol,
+            part: self.part,
+            window: packet.after(self.length),
+            fragment: None,
+        };
+        self.behind(start)
+    }
+
+    /// Passes over what headers of the network layer there are before the transport header.
+    pub(super) fn behind(self, start: Carried<'_>) -> Result<Carried<'_>, Stop> {
+        match self.source {
+            IpAddr::V6(_) => skip_extensions(start),
+            // Of a fragment it is not the header but data.
+            IpAddr::V4(_) if start.protocol == AUTHENTICATION && start.part != Part::Later => {
+                let (protocol, length) = authentication(start.window)
+                    .map_err(|reason| Stop { protocol: AUTHENTICATION, reason })?;
+                Ok(Carried { protocol, window: start.window.after(length), ..start })
+            }
+            IpAddr::V4(_) => Ok(start),
+        }
     }
 }
 
@@ -179,19 +270,20 @@ fn skip_extensions(mut carried: Carried<'_>) -> Result<Carried<'_>, Stop> {
                             protocol: header.next_header().0,
                             part: Part::Later,
                             window: window.after(Ipv6FragmentHeader::LEN),
+                            fragment: carried.fragment.or(Some(window)),
                         });
                     }
-                    Part::First => carried.part = Part::First,
-                    Part::Whole | Part::Unmeasured => {}
+                    Part::First => {
+                        carried.part = Part::First;
+                        carried.fragment = carried.fragment.or(Some(window));
+                    }
+                    Part::Whole | Part::Unmeasured | Part::Head => {}
                 }
                 (header.next_header(), Ipv6FragmentHeader::LEN)
             }
             IpNumber::AUTHENTICATION_HEADER => {
-                let header = IpAuthHeaderSlice::from_slice(window.bytes).map_err(|error| match error {
-                    ip_auth::HeaderSliceError::Len(error) => stop(window.shortage(error.required_len)),
-                    ip_auth::HeaderSliceError::Content(_) => stop(FaultReason::BadLength),
-                })?;
-                (header.next_header(), header.slice().len())
+                let (next, length) = authentication(window).map_err(stop)?;
+                (IpNumber(next), length)
             }
             _ => return Ok(carried),
         };
@@ -201,6 +293,18 @@ fn skip_extensions(mut carried: Carried<'_>) -> Result<Carried<'_>, Stop> {
     Err(Stop { protocol: carried.protocol, reason: FaultReason::BadField })
 }
 
+/// Protocol number of the authentication header.
+const AUTHENTICATION: u8 = IpNumber::AUTHENTICATION_HEADER.0;
+
+/// What follows an authentication header, and its length.
+fn authentication(window: Window<'_>) -> Result<(u8, usize), FaultReason> {
+    let header = IpAuthHeaderSlice::from_slice(window.bytes).map_err(|error| match error {
+        ip_auth::HeaderSliceError::Len(error) => window.shortage(error.required_len),
+        ip_auth::HeaderSliceError::Content(_) => FaultReason::BadLength,
+    })?;
+    Ok((header.next_header().0, header.slice().len()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,7 +312,7 @@ mod tests {
         CLIENT, CLIENT6, LINK, SERVER, SERVER6, captured, digest, extensions, fault, ip, ip4, ip6, tcp4,
         transport, udp_header,
     };
-    use crate::packet::{Tcp, Udp};
+    use crate::packet::{Digest, Tcp, Udp};
 
     /// UDP with two bytes of payload.
     fn udp() -> Vec<u8> {

@@ -100,6 +100,68 @@ pub(super) fn tcp4(payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// A bare segment with ACK between two ports.
+pub(super) fn segment(ports: (u16, u16), sequence: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    PacketBuilder::ethernet2(CLIENT_MAC, SERVER_MAC)
+        .ipv4(CLIENT, SERVER, 64)
+        .tcp(ports.0, ports.1, sequence, 501)
+        .ack(1)
+        .write(&mut frame, payload)
+        .unwrap();
+    frame
+}
+
+/// A registration of the file server `OFFICE-PC` at [`CLIENT`].
+pub(super) fn netbios_registration() -> Vec<u8> {
+    let letters = b"OFFICE-PC      \x20".iter().flat_map(|byte| [b'A' + (byte >> 4), b'A' + (byte & 15)]);
+    let name = std::iter::once(0x20).chain(letters).chain([0]);
+    let record = [0xc0, 0x0c, 0, 0x20, 0, 1, 0, 0, 0, 0, 0, 6, 0, 0];
+    let question = name.chain([0, 0x20, 0, 1]).collect::<Vec<u8>>();
+    [dns_header(0x2910, [1, 0, 0, 1]), question, record.to_vec(), CLIENT.to_vec()].concat()
+}
+
+/// A vector with its length before it, in `width` bytes.
+pub(super) fn vector(width: usize, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+    [&length[4 - width..], content].concat()
+}
+
+/// The TLS extension of a number.
+pub(super) fn extension(kind: u16, data: &[u8]) -> Vec<u8> {
+    [&kind.to_be_bytes()[..], &vector(2, data)].concat()
+}
+
+/// A ClientHello with these suites and extensions, with its handshake header.
+pub(super) fn hello_of(ciphers: &[u16], extensions: &[Vec<u8>]) -> Vec<u8> {
+    let ciphers: Vec<u8> = ciphers.iter().flat_map(|cipher| cipher.to_be_bytes()).collect();
+    let fixed = [&[3, 3][..], &[7; 32], &vector(1, &[9; 32])].concat();
+    let body = [fixed, vector(2, &ciphers), vec![1, 0], vector(2, &extensions.concat())].concat();
+    [&[1][..], &vector(3, &body)].concat()
+}
+
+/// As a browser's for `Shop.Example`, with values to be ignored, and a key share of so many bytes.
+pub(super) fn client_hello(share: usize) -> Vec<u8> {
+    let name = vector(2, &[&[0][..], &vector(2, b"Shop.Example")].concat());
+    hello_of(
+        &[0x1a1a, 0x1301, 0xc02b, 0x1303, 0x00ff],
+        &[
+            extension(0x3a3a, b""),
+            extension(51, &vec![5; share]),
+            extension(0, &name),
+            extension(16, &vector(2, &[vector(1, b"h2"), vector(1, b"http/1.1")].concat())),
+            extension(13, &vector(2, &[4, 3, 8, 4])),
+            extension(43, &vector(1, &[0x2a, 0x2a, 3, 4, 3, 3])),
+            extension(10, &vector(2, &[0, 29])),
+        ],
+    )
+}
+
+/// A handshake message in one TLS record.
+pub(super) fn tls_record(message: &[u8]) -> Vec<u8> {
+    [&[22, 3, 1][..], &vector(2, message)].concat()
+}
+
 /// The name `plc.example` as DNS writes it.
 pub(super) const NAME: &[u8] = b"\x03plc\x07example\x00";
 
@@ -248,6 +310,13 @@ pub(super) fn all() -> Vec<Vec<u8>> {
         udp4(40_000, 53, &dns_query()),
         udp4(5353, 5353, &mdns_announcement()),
         udp4(68, 67, &dhcp_request()),
+        udp4(137, 137, &netbios_registration()),
+        segment((40_000, 8443), 1, &tls_record(&client_hello(32))),
+        segment((40_000, 8080), 1, b"GET / HTTP/1.1\r\nHost: tv.example\r\n\r\n"),
+        segment((22, 40_000), 1, b"SSH-2.0-dropbear\r\n"),
+        segment((40_000, 1883), 1, b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01m"),
+        udp4(123, 123, &[0x1c; 48]),
+        udp4(40_000, 1900, b"M-SEARCH * HTTP/1.1\r\nST: ssdp:all\r\n\r\n"),
         arp_reply(),
         neighbour_solicitation(),
         neighbour_advertisement(),

@@ -1,32 +1,27 @@
-//! TCP (RFC 9293) and UDP (RFC 768) headers, and which datagrams are read further. Ports decide that: payloads of
-//! other ports are never looked at.
+//! TCP (RFC 9293) and UDP (RFC 768) headers, and where the payload behind them is. What it says is for `application`.
 
 use etherparse::{IpNumber, TcpHeader, UdpHeader, UdpHeaderSlice};
 
 use super::digest::{Digest, FaultReason, Layer, Tcp, TcpFlags, Transport, Udp};
-use super::hint::Hint;
+use super::icmp;
 use super::ip::{Carried, Part};
 use super::window::Window;
-use super::{dhcp, dns, icmp};
 
-const DNS_PORT: u16 = 53;
-const DHCP_SERVER_PORT: u16 = 67;
-const DHCP_CLIENT_PORT: u16 = 68;
-const MDNS_PORT: u16 = 5353;
-
-/// Reads the transport header of a whole packet or a first fragment; faults and hints go to the digest.
-pub(super) fn read(carried: Carried<'_>, digest: &mut Digest) -> Transport {
+/// Reads the transport header of a whole packet or a first fragment; faults go to the digest. The payload is that of
+/// TCP and UDP.
+pub(super) fn read<'a>(carried: Carried<'a>, digest: &mut Digest) -> (Transport, Option<Window<'a>>) {
+    let bare = |icmp| (Transport::Icmp(icmp), None);
     let transport = match IpNumber(carried.protocol) {
-        IpNumber::TCP => tcp(carried.window, digest).map(Transport::Tcp),
-        IpNumber::UDP => udp(carried, digest).map(Transport::Udp),
-        IpNumber::ICMP => icmp::v4(carried.window, digest).map(Transport::Icmp),
-        IpNumber::IPV6_ICMP => icmp::v6(carried.window, digest).map(Transport::Icmp),
+        IpNumber::TCP => tcp(carried.window, digest),
+        IpNumber::UDP => udp(carried, digest),
+        IpNumber::ICMP => icmp::v4(carried.window, digest).map(bare),
+        IpNumber::IPV6_ICMP => icmp::v6(carried.window, digest).map(bare),
         _ => None,
     };
-    transport.unwrap_or(Transport::Other(carried.protocol))
+    transport.unwrap_or((Transport::Other(carried.protocol), None))
 }
 
-fn tcp(window: Window<'_>, digest: &mut Digest) -> Option<Tcp> {
+fn tcp<'a>(window: Window<'a>, digest: &mut Digest) -> Option<(Transport, Option<Window<'a>>)> {
     let Some(fixed) = window.bytes.first_chunk::<{ TcpHeader::MIN_LEN }>() else {
         digest.note(Layer::Tcp, window.shortage(TcpHeader::MIN_LEN));
         return None;
@@ -44,18 +39,20 @@ fn tcp(window: Window<'_>, digest: &mut Digest) -> Option<Tcp> {
             return None;
         }
     }
-    Some(Tcp {
+    let payload = window.after(length);
+    let tcp = Tcp {
         source_port: u16::from_be_bytes([fixed[0], fixed[1]]),
         destination_port: u16::from_be_bytes([fixed[2], fixed[3]]),
         flags: TcpFlags(fixed[13]),
         sequence: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
         acknowledgement: u32::from_be_bytes([fixed[8], fixed[9], fixed[10], fixed[11]]),
         window: u16::from_be_bytes([fixed[14], fixed[15]]),
-        payload: window.after(length).count(),
-    })
+        payload: payload.count(),
+    };
+    Some((Transport::Tcp(tcp), Some(payload)))
 }
 
-fn udp(carried: Carried<'_>, digest: &mut Digest) -> Option<Udp> {
+fn udp<'a>(carried: Carried<'a>, digest: &mut Digest) -> Option<(Transport, Option<Window<'a>>)> {
     let window = carried.window;
     let Ok(header) = UdpHeaderSlice::from_slice(window.bytes) else {
         digest.note(Layer::Udp, window.shortage(UdpHeader::LEN));
@@ -64,7 +61,7 @@ fn udp(carried: Carried<'_>, digest: &mut Digest) -> Option<Udp> {
     let length = usize::from(header.length());
     let datagram = match carried.part {
         // The length is that of all fragments together.
-        Part::First | Part::Later => window,
+        Part::First | Part::Later | Part::Head => window,
         Part::Unmeasured if length == 0 => window,
         Part::Whole | Part::Unmeasured if length < UdpHeader::LEN => {
             digest.note(Layer::Udp, FaultReason::BadLength);
@@ -83,31 +80,14 @@ fn udp(carried: Carried<'_>, digest: &mut Digest) -> Option<Udp> {
         destination_port: header.destination_port(),
         payload: payload.count(),
     };
-    hint(udp, payload, digest);
-    Some(udp)
-}
-
-fn hint(udp: Udp, payload: Window<'_>, digest: &mut Digest) {
-    let is_port = |port| udp.source_port == port || udp.destination_port == port;
-    if is_port(DNS_PORT) || is_port(MDNS_PORT) {
-        match dns::read(payload, !is_port(DNS_PORT)) {
-            Ok(dns) => digest.hint = Hint::Dns(dns),
-            Err(reason) => digest.note(Layer::Dns, reason),
-        }
-    } else if is_port(DHCP_SERVER_PORT) || is_port(DHCP_CLIENT_PORT) {
-        match dhcp::read(payload) {
-            Ok(dhcp) => digest.hint = Hint::Dhcp(dhcp),
-            Err(reason) => digest.note(Layer::Dhcp, reason),
-        }
-    }
+    Some((Transport::Udp(udp), Some(payload)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::packet::samples::{
-        LINK, LINK_IP4, captured, dhcp_request, digest, dns_query, fault, ip4, ip6, tcp4, transport,
-        udp_header, udp4,
+        LINK, LINK_IP4, captured, digest, fault, ip4, ip6, tcp4, transport, udp_header, udp4,
     };
 
     #[test]
@@ -198,36 +178,5 @@ mod tests {
         frame[LINK + 4..LINK + 6].fill(0);
         assert!(matches!(transport(&digest(&frame)), Transport::Udp(Udp { payload: 4, .. })));
         assert_eq!(digest(&frame).fault, None);
-    }
-
-    #[test]
-    fn ports_decide_what_is_read() {
-        let query = dns_query();
-        for (source, destination, multicast) in [
-            (40_000, 53, false),
-            (53, 40_000, false),
-            (5353, 53, false),
-            (5353, 5353, true),
-            (40_000, 5353, true),
-        ] {
-            let Hint::Dns(dns) = digest(&udp4(source, destination, &query)).hint else { panic!() };
-            assert_eq!(dns.multicast, multicast);
-        }
-        for (source, destination) in [(68, 67), (67, 68), (67, 67)] {
-            assert!(matches!(digest(&udp4(source, destination, &dhcp_request())).hint, Hint::Dhcp(_)));
-        }
-        for port in [54, 5355, 6667] {
-            assert!(matches!(digest(&udp4(port, port, &query)).hint, Hint::None));
-        }
-    }
-
-    #[test]
-    fn an_unreadable_message_leaves_the_rest_valid() {
-        for (port, layer) in [(53, Layer::Dns), (5353, Layer::Dns), (67, Layer::Dhcp)] {
-            let digest = digest(&udp4(40_000, port, b"?"));
-            assert_eq!(digest.fault, fault(layer, FaultReason::TooShort));
-            assert!(matches!(digest.hint, Hint::None));
-            assert!(matches!(transport(&digest), Transport::Udp(Udp { payload: 1, .. })));
-        }
     }
 }

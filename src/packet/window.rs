@@ -22,6 +22,12 @@ impl<'a> Window<'a> {
         Self { bytes: frame.bytes, length: wire, wire }
     }
 
+    /// The start of a datagram of this length (or longer than its start, where nobody knows), put together from frames.
+    pub(super) fn of_head(bytes: &'a [u8], length: Option<usize>) -> Self {
+        let length = length.unwrap_or(usize::MAX).max(bytes.len());
+        Self { bytes, length, wire: length }
+    }
+
     /// What follows a header of `header` bytes; empty when the layer is no longer than that.
     pub(super) fn after(self, header: usize) -> Self {
         Self {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Observation, Performance, Sighting, WindowSeen};
+use super::{Coverage, Observation, Performance, Sighting, WindowSeen};
 use crate::alert::{self, Alert, AlertId, Event, Expected, Incidents, Provenance, Rule, Severity, Tally};
 use crate::baseline::{self, Baseline, Familiarity, Phase};
 use crate::behaviour::{Evidence, Kind, Reason};
@@ -366,14 +366,17 @@ impl Judge {
     }
 
     fn handle_window(&mut self, seen: &WindowSeen) {
-        self.baseline.handle_window(seen.key, &seen.window);
+        // What is not whole looks like a quieter device: it teaches nothing, and is not judged.
+        let whole = seen.coverage == Coverage::Whole && self.baseline.is_whole(&seen.window);
+        if whole {
+            self.baseline.handle_window(seen.key, &seen.window);
+        }
         if self.baseline.phase() != Phase::Armed {
             return;
         }
         self.look_for_newcomer(seen);
-        // A window of which a part was not watched looks like that of a quieter device.
         let Ok(model) = self.model.as_ref() else { return };
-        if !self.baseline.is_whole(&seen.window) {
+        if !whole {
             return;
         }
         let verdict = model.judge(seen.key, &seen.window.vector);
@@ -595,7 +598,12 @@ mod tests {
                     bytes: 900,
                 };
                 let key = DeviceKey::Mac(Mac([2, 0, 0, 0, 0, n]));
-                judge.handle(Observation::Window(WindowSeen { key, party: Party::default(), window }));
+                judge.handle(Observation::Window(WindowSeen {
+                    key,
+                    party: Party::default(),
+                    window,
+                    coverage: Coverage::Whole,
+                }));
             }
             judge.handle(Observation::Time(at(60 * (u32::from(minute) + 1))));
         }

@@ -3,11 +3,11 @@
 
 use std::collections::VecDeque;
 
-use super::{Counts, Observation, Rates, Sighting, WindowSeen};
+use super::{Counts, Coverage, Mirror, Observation, Rates, Sight, Sighting, WindowSeen};
 use crate::behaviour::{self, Behaviours, Identity, Party};
 use crate::feature::{self, External, Rate, Windows};
-use crate::flow::{self, Device, DeviceEvent, DeviceId, Devices, FlowTable};
-use crate::packet::{Digest, Dissector, Frame, Network};
+use crate::flow::{self, Device, DeviceEvent, DeviceId, Devices, FlowTable, Parties, Tunnels};
+use crate::packet::{Digest, Dissector, FragmentCounts, Frame, Network, Unread};
 use crate::time::{Span, Timestamp};
 
 /// Settings of the meter's parts.
@@ -35,12 +35,29 @@ impl Default for MeterConfig {
     }
 }
 
+impl MeterConfig {
+    /// For one of `meters` that share the memory of one.
+    #[must_use]
+    pub fn share(&self, meters: usize) -> Self {
+        let part = |whole: usize, least: usize| (whole / meters.max(1)).max(least);
+        let mut shared = self.clone();
+        shared.flow.flow_capacity = part(self.flow.flow_capacity, 1);
+        shared.flow.device_capacity = part(self.flow.device_capacity, 2);
+        shared.behaviour.pair_capacity = part(self.behaviour.pair_capacity, 1);
+        shared.behaviour.source_capacity = part(self.behaviour.source_capacity, 1);
+        shared.behaviour.address_capacity = part(self.behaviour.address_capacity, 1);
+        shared
+    }
+}
+
 /// The first half of the data plane.
 #[derive(Debug)]
 pub struct Meter {
     dissector: Dissector,
+    mirror: Mirror,
     devices: Devices,
     flows: FlowTable,
+    tunnels: Tunnels,
     windows: Windows,
     behaviours: Behaviours,
     counts: Counts,
@@ -67,9 +84,11 @@ impl Meter {
     pub fn new(config: &MeterConfig) -> Self {
         Self {
             dissector: Dissector::new(config.flow.hash_seed),
+            mirror: Mirror::new(config.flow.hash_seed),
             devices: Devices::new(&config.flow),
             flows: FlowTable::new(&config.flow),
             windows: Windows::new(&config.feature, config.flow.device_capacity, config.flow.hash_seed),
+            tunnels: Tunnels::new(&config.flow),
             behaviours: Behaviours::new(&config.behaviour),
             counts: Counts::default(),
             rates: Rates::default(),
@@ -83,18 +102,30 @@ impl Meter {
         }
     }
 
-    /// Takes one frame in.
+    /// Takes one frame in. One that the mirror made of another, by what is known of it, is counted and not metered again.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
         self.blind = false;
         let mut digest = self.dissector.dissect(frame);
         digest.time = self.advance(digest.time);
-        self.counts.handle(&digest);
-        let parties = self.devices.handle(&digest);
-        self.flows.handle(&digest, parties.source, parties.destination);
-        let external = self.external(&digest);
-        self.windows.handle_packet(&digest, parties.source, parties.destination, external);
-        self.behaviours.handle_packet(&digest, parties.source, parties.destination);
+        match self.mirror.handle(frame, &digest) {
+            Sight::First => self.meter(&digest),
+            // It is on another link there: the router sent it, which tells what the router is.
+            Sight::Forwarded => drop(self.devices.handle(&digest)),
+            Sight::Copy => {}
+        }
         self.drain(digest.time);
+    }
+
+    fn meter(&mut self, digest: &Digest) {
+        self.counts.handle(digest);
+        self.tunnels.handle(digest);
+        let parties = self.devices.handle(digest);
+        // The stations that carry a packet are not the ends of the flow within.
+        let ends = if digest.is_carried() { Parties::default() } else { parties };
+        self.flows.handle(digest, ends.source, ends.destination);
+        let external = self.external(digest);
+        self.windows.handle_packet(digest, parties.source, parties.destination, external);
+        self.behaviours.handle_packet(digest, ends.source, ends.destination);
     }
 
     /// Nothing came; the time is now. [`Timestamp::EPOCH`] says that nobody knows the time yet.
@@ -144,10 +175,33 @@ impl Meter {
         &mut self.devices
     }
 
+    /// The mirror that the frames come from.
+    #[must_use]
+    pub const fn mirror(&self) -> &Mirror {
+        &self.mirror
+    }
+
+    /// The mirror, to say what its frames do not.
+    pub const fn mirror_mut(&mut self) -> &mut Mirror {
+        &mut self.mirror
+    }
+
     /// The flow table.
     #[must_use]
     pub const fn flows(&self) -> &FlowTable {
         &self.flows
+    }
+
+    /// Tunnels.
+    #[must_use]
+    pub const fn tunnels(&self) -> &Tunnels {
+        &self.tunnels
+    }
+
+    /// What became of fragments.
+    #[must_use]
+    pub fn fragments(&self) -> FragmentCounts {
+        self.dissector.fragments()
     }
 
     /// Flow events, windows and findings that overflowed a queue between the parts.
@@ -166,6 +220,12 @@ impl Meter {
     #[must_use]
     pub const fn streams_refused(&self) -> u64 {
         self.windows.streams_refused()
+    }
+
+    /// Application messages that were left unread.
+    #[must_use]
+    pub fn unread(&self) -> Unread {
+        self.dissector.unread()
     }
 
     /// Totals.
@@ -226,13 +286,19 @@ impl Meter {
         self.drain_flows();
         self.windows.handle_time(now);
         self.behaviours.handle_time(now);
-        self.rates.handle_time(now, &self.counts);
+        self.rates.handle_time(now, &self.counts, self.flows.tcp());
+        self.mirror.handle_time(now, self.flows.tcp());
         while let Some(window) = self.windows.poll_window() {
             if let Some(device) = self.devices.get(window.device) {
                 if !device.proven {
                     continue;
                 }
-                let seen = WindowSeen { key: device.key, party: party_of(device), window };
+                let seen = WindowSeen {
+                    key: device.key,
+                    party: party_of(device),
+                    window,
+                    coverage: Coverage::Whole,
+                };
                 self.observations.push_back(Observation::Window(seen));
             } else {
                 self.windows_lost += 1;
@@ -250,6 +316,7 @@ impl Meter {
     /// Everything that is timed begins anew: a difference over a jump means nothing.
     fn step(&mut self, old: Timestamp, new: Timestamp) {
         self.steps += 1;
+        self.mirror.handle_jump(old, new);
         self.flows.flush(old);
         while self.flows.poll_event().is_some() {}
         self.windows.restart(new);

@@ -46,4 +46,15 @@ pub struct WindowSeen {
     pub party: Party,
     /// The measured window.
     pub window: DeviceWindow,
+    /// How much of it was seen.
+    pub coverage: Coverage,
+}
+
+/// How much of what was on the wire in a window was measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Coverage {
+    /// All that the source gave.
+    Whole,
+    /// For a part of it nothing was captured.
+    Broken,
 }

@@ -6,15 +6,17 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
+use super::captures::CaptureFolder;
 use super::contain::contain;
 use super::database::{Database, Direction, Tree, length};
 use super::error::Fault;
+use super::evidence::EvidenceFolder;
 use super::housekeeping::snapshot_limit;
 use super::ledger::Ledger;
 use super::mark::{decode_mark, decode_rules, encode_rules};
 use super::place::Place;
 use super::record::{Head, KeptAlert, Manifest, SnapshotName, alert_key, decode_device, device_key};
-use super::writer::{SECRET, Shared, Writer};
+use super::writer::{Folders, SECRET, Shared, Writer};
 use super::{Config, StoreError};
 use crate::alert::{AlertId, Mark, Rule, Severity};
 use crate::control::wire::AlertRecord;
@@ -99,10 +101,15 @@ impl Store {
             }
         };
         place.complete(generation).map_err(in_place)?;
+        let folders = Folders::open(&config).map_err(in_place)?;
+        let is_kept = |id| {
+            ledger.database.get(Tree::Alerts, alert_key(id).as_bytes()).map_or(true, |kept| kept.is_some())
+        };
+        folders.evidence.retain(is_kept);
         let shared = Arc::new(Shared {
             unreadable: AtomicU64::new(ledger.unreadable),
             replaced: replaced.as_ref().map(|r| r.moved_to.clone()),
-            ..Shared::new(config, place, Arc::clone(&ledger.database))
+            ..Shared::new(config, place, Arc::clone(&ledger.database), folders)
         });
         let writer = Writer::new(Arc::clone(&shared), generation, ledger);
         std::thread::Builder::new()
@@ -119,9 +126,9 @@ impl Store {
     /// # Errors
     /// When the alert cannot be keyed or is too large, 64 other incidents stay in the queue or writes fail meanwhile,
     /// or the store is closed. Each is counted as an alert lost.
-    #[expect(clippy::needless_pass_by_value, reason = "the store takes the alert over")]
-    pub fn save_alert(&self, record: AlertRecord) -> Result<(), StoreError> {
+    pub fn save_alert(&self, mut record: AlertRecord) -> Result<(), StoreError> {
         let shared = &self.0.shared;
+        self.note_evidence(&mut record);
         KeptAlert::new(&record).and_then(|alert| shared.inbox.push_alert(alert)).inspect_err(|_| {
             shared.alerts_lost.fetch_add(1, Ordering::Relaxed);
         })
@@ -304,6 +311,25 @@ impl Store {
         Arc::clone(&self.0.shared.feed)
     }
 
+    /// Where evidence of alerts is kept.
+    #[must_use]
+    pub fn evidence(&self) -> Arc<EvidenceFolder> {
+        Arc::clone(&self.0.shared.folders.evidence)
+    }
+
+    /// Where captures on demand are kept.
+    #[must_use]
+    pub fn captures(&self) -> Arc<CaptureFolder> {
+        Arc::clone(&self.0.shared.folders.captures)
+    }
+
+    /// Notes what is captured of an alert now: a file may have come or gone since the record was written.
+    fn note_evidence(&self, record: &mut AlertRecord) {
+        if let Ok(id) = record.id.parse() {
+            record.evidence.set_capture(id, self.0.shared.folders.evidence.capture(id));
+        }
+    }
+
     /// Whether alerts go into the outbox from now on, as [`Config::deliver`] says at the start. What is in it stays.
     pub fn set_deliver(&self, deliver: bool) {
         self.0.shared.deliver.store(deliver, Ordering::Relaxed);
@@ -370,7 +396,14 @@ impl Store {
         if query.acknowledged.is_some_and(|wanted| wanted != settled) {
             return None;
         }
-        head.decode().map(|record| record.marked(mark)).or_else(|| self.unreadable())
+        self.decoded(head, mark)
+    }
+
+    /// The record with what is kept of it elsewhere; none where it cannot be read, which is counted.
+    fn decoded(&self, head: &Head<'_>, mark: &Mark) -> Option<AlertRecord> {
+        let mut record = head.decode().map(|record| record.marked(mark)).or_else(|| self.unreadable())?;
+        self.note_evidence(&mut record);
+        Some(record)
     }
 
     /// What was said of an alert; nothing where it cannot be read, which is counted.
@@ -415,8 +448,7 @@ impl AlertArchive for Store {
             let key = alert_key(id);
             let Some(value) = database.get(Tree::Alerts, key.as_bytes())? else { return Ok(None) };
             let mark = self.mark_of(database, key.as_bytes())?;
-            let record = Head::read(&value).and_then(|head| head.decode());
-            Ok(record.map(|record| record.marked(&mark)).or_else(|| self.unreadable()))
+            Ok(Head::read(&value).map_or_else(|| self.unreadable(), |head| self.decoded(&head, &mark)))
         })
         .map_err(archive_error)
     }

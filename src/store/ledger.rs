@@ -12,6 +12,7 @@ use super::error::Fault;
 use super::mark::decode_mark;
 use super::record::{Head, decode_device};
 use super::rewrite::Rewrite;
+use crate::alert::AlertId;
 use crate::time::Timestamp;
 
 /// Key in [`Tree::Meta`] of the position that the next outbox entry gets.
@@ -33,6 +34,8 @@ pub(super) struct Ledger {
     next_position: u64,
     /// Records that were found unreadable when the database was opened.
     pub(super) unreadable: u64,
+    /// Alerts removed since the writer looked, for what else is kept of them.
+    pub(super) removed_alerts: Vec<AlertId>,
 }
 
 impl Ledger {
@@ -49,6 +52,7 @@ impl Ledger {
                 newest: Timestamp::EPOCH,
                 next_position: 0,
                 unreadable: 0,
+                removed_alerts: Vec::new(),
             };
             for tree in Tree::ALL {
                 let all = (Bound::Unbounded, Bound::Unbounded);
@@ -94,7 +98,9 @@ impl Ledger {
     pub(super) fn remove_alert(&mut self, key: &[u8]) -> Result<bool, Fault> {
         // In this order, so that a kill in between leaves no mark without an alert.
         self.remove(Tree::Marks, key)?;
-        self.remove(Tree::Alerts, key)
+        let removed = self.remove(Tree::Alerts, key)?;
+        self.removed_alerts.extend(std::str::from_utf8(key).ok().and_then(|id| id.parse::<AlertId>().ok()));
+        Ok(removed)
     }
 
     /// The position for a new outbox entry. Never given twice, also over restarts and with an empty outbox.

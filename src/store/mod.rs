@@ -4,15 +4,19 @@
 //!
 //! On disk, inside [`Config::path`] (mode 0700): `lock` (held while a process uses the store), `db-<n>/` (one
 //! generation of the database; the highest with a `complete` mark counts, any other is left over from a rewrite and
-//! is removed) and `broken-<n>/` (generations that did not open; the newest two are kept).
+//! is removed), `broken-<n>/` (generations that did not open; the newest two are kept), `evidence/` (a capture file for
+//! each alert, see [`EvidenceFolder`]) and `captures/` (captures on demand, see [`CaptureFolder`]).
 //!
 //! Time: alerts carry the capture's clock, which may be years behind in a replay. Their age is therefore taken
 //! against the newest alert kept, and never against a time later than the wall clock, so that neither an old
 //! capture nor a clock that stepped ahead empties the archive.
 
+mod captures;
 mod contain;
 mod database;
 mod error;
+mod evidence;
+mod folder;
 mod handle;
 mod housekeeping;
 mod inbox;
@@ -27,7 +31,9 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use captures::{CaptureFolder, Part};
 pub use error::StoreError;
+pub use evidence::EvidenceFolder;
 pub use handle::{Opened, Replaced, Store};
 pub use record::SnapshotName;
 pub use settings::{KeptSettings, KeptVersion};
@@ -54,6 +60,14 @@ pub struct Config {
     /// Bytes of pages that sled keeps in memory. Its page table and pages on their way out come on top: 10 to 20 MB
     /// with 80,000 alerts.
     pub cache: u64,
+    /// Whether evidence of alerts is kept.
+    pub evidence: bool,
+    /// Bytes of the evidence folder, which come on top of [`Config::quota`].
+    pub evidence_quota: u64,
+    /// Bytes kept of each packet in evidence, as far as the ring has them.
+    pub evidence_snapshot: u32,
+    /// Bytes of all captures on demand, which come on top too.
+    pub captures_quota: u64,
 }
 
 impl Config {
@@ -63,7 +77,7 @@ impl Config {
 }
 
 impl Default for Config {
-    /// 256 MiB, 90 days, 10,000 alerts waiting, no delivery, 4 MiB of cache.
+    /// 256 MiB, 90 days, 10,000 alerts waiting, no delivery, 4 MiB of cache; 64 MiB of evidence, and as much of captures.
     fn default() -> Self {
         Self {
             path: PathBuf::from("/var/lib/tapguard"),
@@ -72,6 +86,10 @@ impl Default for Config {
             outbox_capacity: 10_000,
             deliver: false,
             cache: 4 << 20,
+            evidence: true,
+            evidence_quota: 64 << 20,
+            evidence_snapshot: 512,
+            captures_quota: 64 << 20,
         }
     }
 }

@@ -128,6 +128,7 @@ struct KeptDevice {
     bytes_received: u64,
     router: bool,
     known: Option<bool>,
+    interface: Option<String>,
 }
 
 /// Key of a device: its hardware address, or else its oldest address; `None` for one that has neither.
@@ -154,6 +155,7 @@ pub(super) fn encode_device(device: &DeviceSummary) -> Option<Vec<u8>> {
         bytes_received: device.bytes_received,
         router: device.router,
         known: device.known,
+        interface: device.interface.clone(),
     };
     let mut value = vec![VERSION];
     serde_json::to_writer(&mut value, &kept).ok()?;
@@ -177,6 +179,7 @@ pub(super) fn decode_device(value: &[u8]) -> Option<DeviceSummary> {
         router: kept.router,
         known: kept.known,
         now: None,
+        interface: kept.interface,
     })
 }
 
@@ -309,7 +312,7 @@ pub(super) mod tests {
                     contribution: 0.2,
                 })
                 .collect(),
-            evidence: EvidenceRecord { packets: 8_010, bytes: 480_600, pcap: None },
+            evidence: EvidenceRecord { packets: 8_010, bytes: 480_600, ..EvidenceRecord::default() },
             count: 3,
             tap: "tap".to_owned(),
             model: Some("isolation_forest-1".to_owned()),
@@ -335,6 +338,7 @@ pub(super) mod tests {
             router: n == 1,
             known: Some(true),
             now: None,
+            interface: Some("eth1".to_owned()),
         }
     }
 

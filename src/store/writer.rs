@@ -5,15 +5,18 @@
 //! they changed; alerts are written and flushed at once, all that wait in one group.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use super::Config;
+use super::captures::CaptureFolder;
 use super::contain::contain;
 use super::database::{Database, Tree};
 use super::error::Fault;
+use super::evidence::EvidenceFolder;
 use super::housekeeping::{Deleted, expire_old, make_room, wants_rewrite};
 use super::inbox::{Batch, Inbox, WRITER_DIED};
 use super::ledger::Ledger;
@@ -64,6 +67,24 @@ pub(super) struct Shared {
     pub(super) feed: Arc<AlertFeed>,
     /// Where a broken database was moved when this store was opened.
     pub(super) replaced: Option<PathBuf>,
+    pub(super) folders: Folders,
+}
+
+/// What is kept as files.
+pub(super) struct Folders {
+    pub(super) evidence: Arc<EvidenceFolder>,
+    pub(super) captures: Arc<CaptureFolder>,
+}
+
+impl Folders {
+    /// Opens them, with the start's sweep.
+    pub(super) fn open(config: &Config) -> io::Result<Self> {
+        let evidence = config.path.join("evidence");
+        Ok(Self {
+            evidence: Arc::new(EvidenceFolder::open(&evidence, config.evidence, config.evidence_quota)?),
+            captures: Arc::new(CaptureFolder::open(&config.path.join("captures"), config.captures_quota)?),
+        })
+    }
 }
 
 /// What the writer counts and measures.
@@ -91,7 +112,7 @@ impl Figures {
 }
 
 impl Shared {
-    pub(super) fn new(config: Config, place: Place, database: Arc<Database>) -> Self {
+    pub(super) fn new(config: Config, place: Place, database: Arc<Database>, folders: Folders) -> Self {
         Self {
             deliver: AtomicBool::new(config.deliver),
             config,
@@ -105,6 +126,7 @@ impl Shared {
             wake: Mutex::new(None),
             feed: Arc::default(),
             replaced: None,
+            folders,
         }
     }
 
@@ -190,6 +212,10 @@ impl Writer {
         }
         if !batch.is_empty() || deleted != Deleted::default() {
             ledger.database.sync()?;
+        }
+        // What was captured of an alert goes with it.
+        for id in std::mem::take(&mut ledger.removed_alerts) {
+            self.shared.folders.evidence.forget(id);
         }
         if !batch.last {
             self.rewrite()?;
@@ -423,7 +449,8 @@ mod tests {
         let ledger = Ledger::open(&place.generation(0), 1 << 20).unwrap();
         let database = Arc::clone(&ledger.database);
         let config = Config { path: root.to_owned(), ..Config::default() };
-        Writer::new(Arc::new(Shared::new(config, place, database)), 0, ledger)
+        let folders = Folders::open(&config).unwrap();
+        Writer::new(Arc::new(Shared::new(config, place, database, folders)), 0, ledger)
     }
 
     fn kept(incident: u64) -> KeptAlert {

@@ -1,5 +1,6 @@
 //! The only place of the process where a "now" is made.
 
+use std::path::Path;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::time::{Span, Timestamp};
@@ -26,6 +27,24 @@ pub fn since_boot() -> Span {
     let (seconds, nanos) = (u64::try_from(reading.tv_sec), u64::try_from(reading.tv_nsec));
     Span::from_secs(seconds.unwrap_or(0)) + Span::from_nanos(nanos.unwrap_or(0))
 }
+
+/// Whether a time service keeps the wall clock, as adjtimex(2) tells; none where it does not.
+///
+/// Some sandboxes forbid the call, although it changes nothing here. Then the mark of systemd-timesyncd is looked for.
+#[must_use]
+#[expect(unsafe_code, reason = "the standard library does not show how the clock is kept")]
+pub fn is_synchronised() -> Option<bool> {
+    // SAFETY: all zero is a valid timex, and with no mode set the call only writes to it.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `state` is one valid timex for the length of the call.
+    match unsafe { libc::adjtimex(&raw mut state) } {
+        -1 => Path::new(TIMESYNCD).exists().then_some(true),
+        answer => Some(answer != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0),
+    }
+}
+
+/// systemd-timesyncd makes this file once it has set the clock.
+const TIMESYNCD: &str = "/run/systemd/timesync/synchronized";
 
 /// A clock that never steps, for waits and pacing; it counts from when it was made.
 #[derive(Clone, Copy, Debug)]

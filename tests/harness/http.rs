@@ -10,6 +10,8 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     head: String,
     pub(crate) body: String,
+    /// The same as it came, unless it came in chunks.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -46,12 +48,14 @@ pub(crate) fn raw(address: SocketAddr, request: &str) -> Option<Answer> {
     stream.write_all(request.as_bytes()).ok()?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).ok()?;
+    let start = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let text = String::from_utf8_lossy(&bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split_whitespace().nth(1)?.parse().ok()?;
     let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
     let body = if chunked { unchunked(body) } else { body.to_owned() };
-    Some(Answer { status, head: head.to_owned(), body })
+    let head = head.to_owned();
+    Some(Answer { status, head, body, bytes: bytes.split_off(start) })
 }
 
 /// A GET that must be answered with 200.

@@ -5,6 +5,7 @@ pub(crate) mod browser;
 pub(crate) mod capture;
 pub(crate) mod daemon;
 pub(crate) mod http;
+pub(crate) mod mirror;
 pub(crate) mod namespace;
 
 use std::io::Write;

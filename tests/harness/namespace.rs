@@ -60,6 +60,14 @@ impl Cable {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Plays a capture file into the cable so many times, as fast as this machine can.
+    pub(crate) fn play_at_top_speed(&self, file: &str, loops: u64) {
+        let loops = format!("--loop={loops}");
+        let words = ["tcpreplay", "-q", "--topspeed", "--preload-pcap", &loops, "-i", "out", file];
+        let output = self.at_sender(&words).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
     fn at_sender(&self, words: &[&str]) -> Command {
         let mut command = Command::new(tool("ip").unwrap());
         command.args(["netns", "exec", &self.namespace]).args(words);

@@ -85,9 +85,5 @@ impl Classic {
 
 /// The lower 16 bits of the field are the link type; the upper ones tell of frame check sequences.
 fn link_of(network: i32) -> Link {
-    match u16::try_from(network & 0xffff) {
-        Ok(1) => Link::Ethernet,
-        Ok(other) => Link::Unknown(other),
-        Err(_) => Link::Unknown(u16::MAX),
-    }
+    u16::try_from(network & 0xffff).map_or(Link::Unknown(u16::MAX), Link::from_number)
 }

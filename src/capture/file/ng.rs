@@ -217,10 +217,7 @@ impl Interface {
         };
         let offset = option(OptionCode::IfTsoffset).and_then(|value| value.first_chunk().copied());
         Self {
-            link: match block.linktype.0 {
-                1 => Link::Ethernet,
-                other => Link::Unknown(u16::try_from(other).unwrap_or(u16::MAX)),
-            },
+            link: u16::try_from(block.linktype.0).map_or(Link::Unknown(u16::MAX), Link::from_number),
             snapshot: match block.snaplen {
                 0 => usize::MAX,
                 some => usize::try_from(some).unwrap_or(usize::MAX),

@@ -170,7 +170,7 @@ fn classic_in_both_orders_and_resolutions() {
             ],
         );
         let nanos = classic(order, 0xa1b2_3c4d, 113).record(NANOS, b"cooked");
-        check(&nanos.1, &[seen(NANOS, Link::Unknown(113), b"cooked")]);
+        check(&nanos.1, &[seen(NANOS, Link::Cooked, b"cooked")]);
         // The upper bits say that frames end with a check sequence of 4 bytes.
         check(
             &classic(order, 0xa1b2_c3d4, 0x2400_0001).record(5, b"x").1,
@@ -197,10 +197,7 @@ fn ng_in_both_orders_with_several_interfaces() {
             .interface(276, 0, &[(2, b"eth1"), (9, &[9]), (0, b"")])
             .enhanced(1, nanos, b"second")
             .enhanced(0, micros, b"first");
-        check(
-            &file.1,
-            &[seen(NANOS, Link::Unknown(276), b"second"), seen(123_456_000, Link::Ethernet, b"first")],
-        );
+        check(&file.1, &[seen(NANOS, Link::Cooked2, b"second"), seen(123_456_000, Link::Ethernet, b"first")]);
     }
     check(&ng(Order::Big).1, &[]);
 }
@@ -261,7 +258,7 @@ fn ng_old_packets_are_read() {
     for order in ORDERS {
         let body = Bytes(order, Vec::new()).u16(1).u16(55).u32(0).u32(7).u32(3).u32(10).raw(b"abc");
         let file = ng(order).interface(1, 0, &[]).interface(101, 0, &[]).block(2, body);
-        let old = Seen { nanos: 7_000, link: Link::Unknown(101), wire_len: 10, bytes: b"abc".to_vec() };
+        let old = Seen { nanos: 7_000, link: Link::RawIp, wire_len: 10, bytes: b"abc".to_vec() };
         check(&file.1, &[old]);
     }
 }
@@ -281,7 +278,7 @@ fn ng_sections_begin_anew_and_other_blocks_are_passed_over() {
     let (all, stop) = read(&file.1);
     assert!(matches!(stop, Stop::End), "{stop:?}");
     assert_eq!(all.iter().map(|seen| seen.bytes.as_slice()).collect::<Vec<_>>(), [&b"little"[..], b"big"]);
-    assert_eq!(all[1].link, Link::Unknown(113));
+    assert_eq!(all[1].link, Link::Cooked);
 
     // The second section has no interface of its own.
     check_broken(&ng(Order::Big).interface(1, 0, &[]).section().enhanced(0, 1, b"x").1, 0, Flaw::NoInterface);

@@ -9,8 +9,8 @@ use crate::bounded::Text;
 use crate::feature::{Config, DeviceWindow, SCHEMA, Scale, Slot};
 use crate::flow::{DeviceId, EndReason, Endpoint, FlowEvent, FlowRecord, FlowState, News, Traffic};
 use crate::packet::{
-    Arp, ArpOperation, ClientHello, Digest, Direction, Dns, Effect, Hint, Icmp, IcmpKind, Ip, Mac, Network,
-    Operation, PlantProtocol, Tcp, TcpFlags, Transport, Udp,
+    Arp, ArpOperation, ClientHello, Digest, Direction, Dns, DnsTypes, Effect, Hint, Icmp, IcmpKind, Ip, Mac,
+    Network, Operation, PlantProtocol, Tcp, TcpFlags, Transport, Udp,
 };
 use crate::time::{Span, Timestamp};
 
@@ -73,6 +73,7 @@ fn dns(mut digest: Digest, response: bool, rcode: u8, name: &str) -> Digest {
         answers: 0,
         name: Text::from_wire(name.as_bytes()),
         query_type: 1,
+        answer_types: DnsTypes::default(),
         address: None,
     });
     digest
@@ -99,6 +100,7 @@ fn flow(
             to_client: Traffic::default(),
             state: FlowState::Attempt,
             midstream: false,
+            application: crate::packet::Application::Unknown,
         },
     }
 }
@@ -384,6 +386,8 @@ fn plant_requests_and_how_they_went() {
             unit,
             address: u32::from(code) * 7,
             count: 1,
+            object: 0,
+            messages: 1,
             error,
         });
         digest

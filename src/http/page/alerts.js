@@ -1,5 +1,5 @@
 // The alerts, what the owner says of them, and what he expects.
-import { $, SHAPES, act, ask, bytes, clock, dialog, empty, make, number, percent, outcome, plural, send, setText, table, time, whole, words } from "./dom.js";
+import { $, SHAPES, act, ask, bytes, clock, dialog, download, empty, make, number, percent, outcome, plural, send, setText, table, time, whole, words } from "./dom.js";
 
 const shownAlerts = new Map();
 
@@ -57,6 +57,8 @@ function buttons(a) {
   else if (a.event !== "cleared") list.push(button("Acknowledge", "acknowledge", () => mark(a, "acknowledge", {}, () => `Acknowledged: ${a.title}.`)));
   if (a.feedback) list.push(button("No false positive after all", "false", () => notFalse(a)));
   else list.push(button("False positive", "false", () => markFalse(a)));
+  const { pcap, pcap_packets: n, pcap_bytes: size } = a.evidence;
+  if (pcap) list.push(button(`Download ${plural(n, "packet")} (${bytes(size)})`, "pcap", () => download(pcap.slice(1), `tapguard-alert-${a.id}.pcapng`)));
   return make("p", "actions", ...list);
 }
 const notFalse = (a) => mark(a, "false-positive", { undo: true }, () => "No false positive after all: the like is raised again.");

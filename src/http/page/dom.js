@@ -235,7 +235,8 @@ export async function send(method, path, body, headers = {}) {
         headers: { Authorization: `Bearer ${token}`, ...(body === undefined ? {} : { "Content-Type": "application/json" }), ...headers },
         body: typeof body === "string" || body === undefined ? body : JSON.stringify(body),
       });
-      answer = parsed(await reply.text());
+      const file = (reply.headers.get("Content-Type") || "").endsWith("pcapng");
+      answer = file ? await reply.blob() : parsed(await reply.text());
     } catch {
       return { ok: false, status: 0, answer: {}, why: "the daemon did not answer" };
     }
@@ -247,6 +248,18 @@ export async function send(method, path, body, headers = {}) {
     setToken(token);
     return { ok: reply.ok, status: reply.status, answer, tag: reply.headers.get("ETag"), why: answer.detail || `error ${reply.status}` };
   }
+}
+// Saves a file that only the owner may have.
+export async function download(path, name) {
+  const reply = await send("GET", path);
+  if (reply && reply.ok) {
+    const link = make("a");
+    link.href = URL.createObjectURL(reply.answer);
+    link.download = name;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  }
+  return outcome(reply, () => `Saved as ${name}.`);
 }
 // What a line says of it, and whether that is good.
 export function outcome(reply, told) {

@@ -3,6 +3,7 @@ import { $, SHAPES, ago, answered, ask, bytes, clock, empty, make, number, perce
 import { askAlerts } from "./alerts.js";
 import { askHistory } from "./charts.js";
 import { askPerformance, showBaseline, showSystem } from "./system.js";
+import "./captures.js";
 import "./settings.js";
 
 /* Tiles */
@@ -63,7 +64,7 @@ function showSource(s) {
   if (c.state === "quiet") tail = ` It is quiet: ${age === null ? "no packet yet" : `last packet ${span(age)} ago`}.`;
   if (c.state === "stopped") tail = " It was stopped on request: nothing is captured until it is started again.";
   if (c.state === "ended") tail = " It has been read to its end.";
-  const kind = { interface: "Traffic of the interface ", file: "Capture file, not live: ", demo: "Source: " }[c.kind] || "Source: ";
+  const kind = { interface: "Traffic of the interface ", mirror: "Frames mirrored to ", file: "Capture file, not live: ", demo: "Source: " }[c.kind] || "Source: ";
   const shown = kind + c.name + why + tail;
   if (line.textContent !== shown + (why ? "." : "")) line.replaceChildren(kind, name, why, ".", tail);
 }
@@ -200,7 +201,11 @@ function listen() {
     if (told.type === "statistics") {
       $("overview-failed").hidden = true;
       showStatistics(told);
-    } else askAlerts();
+    } else {
+      askAlerts();
+      // What was captured around it comes later.
+      setTimeout(askAlerts, 20000);
+    }
   };
 }
 document.addEventListener("visibilitychange", () => {

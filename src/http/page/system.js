@@ -30,8 +30,11 @@ export function showSystem(s) {
   facts("capture-facts", c ? [
     ["Source", c.name], ["Why this one", c.why], ["State", c.state, c.state === "running" ? "good" : "warn"], ["Frames", whole.format(c.frames)],
     ["Times lost", whole.format(c.losses), c.losses ? "warn" : ""], ["Clock jumps", whole.format(c.clock_steps), c.clock_steps ? "warn" : ""],
-    ["Broken records", whole.format(c.broken_records), c.broken_records ? "warn" : ""], ["Capture clock", clock.format(new Date(c.time))],
+    ["Broken records", whole.format(c.broken_records), c.broken_records ? "warn" : ""],
+    ...(c.sources.length > 1 ? c.sources.map((one) => [one.name, `${one.state}, ${plural(one.frames, "frame")}, ${whole.format(one.kernel_drops + one.interface_drops)} lost`, one.state === "running" ? "good" : "warn"]) : []),
+    ...c.sources.filter((one) => one.mirror).map(({ name, mirror }) => [`Sent to ${name}`, [...mirror.senders.map((s) => `${s.ip}: ${whole.format(s.frames)}`), `${plural(mirror.foreign, "datagram")} without a frame, ${whole.format(mirror.refused)} refused`].join("; "), mirror.foreign + mirror.refused ? "warn" : ""]), ["Capture clock", clock.format(new Date(c.time))],
   ] : [], "not reported yet");
+  showMirror(s.mirror, s.traffic && s.traffic.copies);
   const lost = [
     ["Frames, by the kernel", "kernel"], ["Frames, by the interface", "interface"], ["Observations", "observations"], ["Flows evicted", "flows_evicted"],
     ["Devices evicted", "devices_evicted"], ["Streams not measured", "streams_refused"], ["Alerts not delivered", "outbox"], ["Alerts not stored", "alerts_lost"],
@@ -42,15 +45,23 @@ export function showSystem(s) {
   facts("drop-facts", lost.map(([name, key]) => [name, s.drops[key] === null ? "unknown" : whole.format(s.drops[key]), s.drops[key] ? "warn" : ""]));
   const kinds = s.traffic ? Object.entries(s.traffic.protocols).sort((a, b) => b[1] - a[1]) : [];
   facts("protocol-facts", kinds.map(([name, n]) => [words(name), whole.format(n)]), "no packet yet");
+  const operations = s.traffic ? s.traffic.operations : [];
+  facts("operation-facts", operations.map((o) => [`${words(o.protocol)}: ${words(o.effect)}, ${words(o.direction)}`, whole.format(o.packets)]), s.traffic ? "none" : "not reported yet");
   const faults = s.traffic ? s.traffic.faults : [];
   facts("fault-facts", faults.map((f) => [`${words(f.layer)}: ${words(f.reason)}`, whole.format(f.packets)]), s.traffic ? "none" : "not reported yet");
-  const { store, mqtt } = s;
+  const { store, mqtt, files } = s;
+  const skipped = files ? Object.entries(files.evidence.skipped).filter(([, n]) => n) : [];
   facts("store-facts", [
     store && ["Path", store.path], store && ["Size", `${bytes(store.size_bytes)} of ${bytes(store.quota_bytes)}`],
     store && ["Alerts kept", whole.format(store.alerts)], store && ["Alerts expired", whole.format(store.alerts_expired)],
     store && ["Waiting for the broker", whole.format(store.outbox)], store && store.failing && ["Cannot write now", store.failing, "bad"],
     store && store.last_error && store.last_error !== store.failing && ["Last error", store.last_error, "warn"],
     store && store.replaced && ["Replaced; old one at", store.replaced, "warn"],
+    files && ["Evidence of alerts", files.evidence.enabled ? `${plural(files.evidence.files, "file")}, ${bytes(files.evidence.size_bytes)} of ${bytes(files.evidence.quota_bytes)}` : "off"],
+    skipped.length > 0 && ["Evidence skipped", skipped.map(([why, n]) => `${words(why)} ${whole.format(n)}`).join(", ")],
+    files && ["Captures on demand", `${whole.format(files.captures.captures)}, ${bytes(files.captures.size_bytes)} of ${bytes(files.captures.quota_bytes)}`],
+    files && files.evidence.failing && ["Evidence cannot be written", files.evidence.failing, "bad"],
+    files && files.captures.failing && ["Captures cannot be written", files.captures.failing, "bad"],
     ["MQTT", mqtt ? (mqtt.connected ? `connected to ${mqtt.broker}` : `not connected to ${mqtt.broker}`) : "not configured"],
     mqtt && ["Alerts acknowledged", whole.format(mqtt.delivered)],
   ], "not reported yet");
@@ -64,6 +75,18 @@ export function showSystem(s) {
     http && ["Restarts", whole.format(http.restarts), http.restarts ? "warn" : ""], http && ["Live streams", `${whole.format(http.streams)}, ${whole.format(http.streams_dropped)} dropped`], ["Clock", clock.format(new Date(tap.time))],
   ]);
   setText($("foot"), `tapguard ${tap.version}, up ${span(tap.uptime_seconds)}`);
+}
+
+const tones = { fine: "good", found: "bad", unknown: "" };
+const verdicts = { fine: "fine", found: "problem", unknown: "not known yet" };
+function showMirror(checks, copies) {
+  facts("mirror-facts", (checks || []).map((c) => [c.title, verdicts[c.verdict] || c.verdict, tones[c.verdict]]).concat(copies ? [["Copies left out", whole.format(copies)]] : []), "not reported yet");
+  const shown = (checks || []).filter((c) => c.verdict === "found");
+  const lines = shown.map((c) => `${c.title}: ${c.text}. ${c.remedy}`);
+  const box = $("mirror-remedies");
+  if (box.dataset.shown === lines.join("\n")) return;
+  box.dataset.shown = lines.join("\n");
+  box.replaceChildren(...lines.map((line) => make("p", "warn", line)));
 }
 
 /* The model and what it did */

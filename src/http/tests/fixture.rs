@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
+use super::captures::{StillFiles, files};
 use crate::alert::{Alert, AlertId, Event, Expected, Mark, Marking, Note, Rule, Severity};
 use crate::behaviour::{Kind, Party, Peer, Protocol, Reason};
 use crate::capture::{Next, Recent, Source, SourceCounters};
@@ -16,14 +17,16 @@ use crate::control::{
     CommandRefused, DeviceSummary, Effect, FeedbackCount, FlowSummary, HttpStatus, JudgeStatus, LastChange,
     MeterStatus, ModelStatus, Outcome, PlannedChange, Setting, SettingKind, SettingSource, SettingsAnswer,
     SettingsChange, SettingsDesk, SettingsRefused, SettingsVersion, SettingsView, SourceKind, StoreStatus,
+    TcpStatus,
 };
 use crate::demo::{self, Network};
 use crate::feature::Rate;
-use crate::flow::DeviceKey;
+use crate::flow::{DeviceKey, StreamSums, TcpHealth, TcpTotals, TunnelRecord, TunnelTotal};
 use crate::http::gate::Limits;
 use crate::http::{About, AdminToken, Config, HttpError, Parts, Server};
-use crate::packet::Mac;
-use crate::pipeline::Performance;
+use crate::packet::{Encapsulation, FragmentCounts, Mac};
+use crate::pipeline::mirror::{Report, Trouble, Verdict};
+use crate::pipeline::{Extents, Mirror, Performance, SourceId};
 use crate::time::{Span, Timestamp};
 
 /// 2026-03-05T08:00:00Z.
@@ -52,6 +55,7 @@ impl Bench {
         bench.board.meter.publish(meter());
         bench.board.judge.publish(judge());
         bench.board.store.publish(store());
+        bench.board.files.publish(files());
         bench
     }
 
@@ -64,11 +68,11 @@ impl Bench {
         let (board, feed) = (Arc::new(Board::default()), Arc::new(AlertFeed::default()));
         let token = AdminToken::generate().unwrap();
         let (queue, commands) = CommandQueue::new();
+        let capture = Some(queue.add_source(SourceId::default()));
         let desk = Arc::new(StillDesk::default());
         let parts = Parts { settings: Arc::<StillDesk>::clone(&desk), ..parts(&board, &feed, queue, &token) };
         let server = Server::start_within(config, parts, limits).unwrap();
-        let capture = Some(commands.capture);
-        Self { server, board, feed, token, commands: Some(commands.judge), capture, desk }
+        Self { server, board, feed, token, commands: Some(commands), capture, desk }
     }
 
     /// Another server beside this one.
@@ -152,7 +156,9 @@ impl Bench {
                     CaptureCommand::Recent { most, since, reply } => {
                         reply.send(Ok(recent().snapshot(most, since)));
                     }
-                    CaptureCommand::Reopen { .. } => panic!("HTTP has no such route"),
+                    CaptureCommand::Reopen { .. }
+                    | CaptureCommand::Moments { .. }
+                    | CaptureCommand::Record { .. } => panic!("HTTP has no such route"),
                 }
             }
         });
@@ -236,6 +242,8 @@ fn parts(board: &Arc<Board>, feed: &Arc<AlertFeed>, commands: CommandQueue, toke
         archive: Arc::new(Archive(alerts())),
         feed: Arc::clone(feed),
         commands,
+        evidence: Arc::new(StillFiles::default()),
+        captures: Arc::new(StillFiles::default()),
         settings: Arc::new(StillDesk::default()),
         token: token.hash().unwrap(),
         about: About { tap: "workshop".to_owned(), version: "0.1.0", started: NOW },
@@ -582,25 +590,64 @@ fn device(last: u8, name: Option<&str>, seconds_ago: u64, known: Option<bool>) -
         router: last == 1,
         known,
         now: known.map(|_| Rate { packets: 12.345_678, bytes: 9_876.5 }),
+        interface: Some("eth1".to_owned()),
     }
 }
 
-pub(crate) fn meter() -> MeterStatus {
-    let flow = |n: u16| FlowSummary {
+fn mirror() -> Vec<Report> {
+    let mut reports = Mirror::new(1).reports();
+    reports[0].verdict = Verdict::Found(Trouble::OneDirection);
+    reports[2].verdict = Verdict::Fine;
+    reports
+}
+
+fn flow(n: u16) -> FlowSummary {
+    FlowSummary {
         protocol: if n.is_multiple_of(3) { "udp" } else { "tcp" }.to_owned(),
+        protocol_number: if n.is_multiple_of(3) { 17 } else { 6 },
         client: IpAddr::from([10, 10, 10, 21]),
         client_port: 40_000 + n,
         server: if n == 2 { ip("2001:db8:10::50") } else { IpAddr::from([10, 10, 10, 37]) },
         server_port: if n.is_multiple_of(3) { 53 } else { 443 },
         state: if n.is_multiple_of(3) { "two_way" } else { "established" },
+        application: if n.is_multiple_of(3) { "dns" } else { "unknown" },
+        tcp: (!n.is_multiple_of(3)).then(|| TcpHealth {
+            to_client: StreamSums { retransmitted: 2, out_of_order: 1, missing: 1_460 },
+            server_round_trip: Some(Span::from_millis(12)),
+            ..TcpHealth::default()
+        }),
         first_seen: NOW - Span::from_secs(40 + u64::from(n)),
         last_seen: NOW - Span::from_millis(300 * u64::from(n)),
         packets_to_server: 120 + u64::from(n),
         packets_to_client: 180 + u64::from(n),
         bytes_to_server: 15_312,
         bytes_to_client: 912_331,
-    };
+    }
+}
+
+fn tcp() -> TcpStatus {
+    TcpStatus {
+        totals: TcpTotals {
+            segments: 400_000,
+            retransmitted: 320,
+            out_of_order: 41,
+            acknowledgements: 150_000,
+            gaps: 7,
+            bytes_seen: 99_000_000,
+            bytes_missing: 1_000_000,
+            flows_measured: 800,
+            flows_one_way: 3,
+            flows_unmeasured: 1,
+        },
+        recent: Some(TcpTotals { segments: 100, retransmitted: 1, ..TcpTotals::default() }),
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "a value for each field")]
+pub(crate) fn meter() -> MeterStatus {
     MeterStatus {
+        source: SourceId::default(),
+        sources: Vec::new(),
         capture: CaptureStatus {
             kind: SourceKind::Interface,
             name: "eth1".to_owned(),
@@ -613,6 +660,7 @@ pub(crate) fn meter() -> MeterStatus {
                 broken_records: 0,
             },
             losses: 1,
+            mirror: None,
         },
         now: NOW,
         packets: 1_204_311,
@@ -626,7 +674,31 @@ pub(crate) fn meter() -> MeterStatus {
             ("tcp", 990_123),
             ("dns", 22_010),
         ],
+        operations: vec![("modbus", "read", "request", 512), ("s7comm", "program", "request", 3)],
         faults: vec![("ipv4", "truncated", 17), ("tcp", "bad_offset", 2)],
+        extents: Extents { full: 1_203_000, partial: 1_000, none: 311 },
+        unknown: vec![("ether_type", 0x88cc, 300), ("ip", 2, 981)],
+        unknown_other: 0,
+        fragments: FragmentCounts {
+            fragments: 40,
+            reassembled: 19,
+            incomplete: 1,
+            evicted: 0,
+            overlaps: 2,
+            malformed: 0,
+        },
+        tunnels: vec![TunnelRecord {
+            kind: Encapsulation::Erspan,
+            ends: Some(([192, 0, 2, 1].into(), [192, 0, 2, 9].into())),
+            total: TunnelTotal { packets: 70_000, bytes: 9_100_000 },
+            first: NOW,
+            last: NOW,
+        }],
+        tunnel_totals: vec![(Encapsulation::Erspan, TunnelTotal { packets: 70_000, bytes: 9_100_000 })],
+        tunnels_evicted: 0,
+        unread: vec![("tls_hellos", 3), ("quic_hellos", 1), ("quic_packets", 0), ("fingerprints", 0)],
+        mirror: mirror(),
+        copies: 17,
         flows_active: 412,
         flows_capacity: 65_536,
         flows_total: 88_120,
@@ -643,6 +715,7 @@ pub(crate) fn meter() -> MeterStatus {
         last_packet: Some(NOW),
         flows_renewed: 2,
         flowless_packets: 9,
+        tcp: tcp(),
     }
 }
 

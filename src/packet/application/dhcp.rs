@@ -3,10 +3,10 @@
 
 use smoltcp::wire::{ArpHardware, DhcpMessageType, DhcpOpCode, DhcpPacket};
 
-use super::digest::{FaultReason, Mac};
-use super::hint::{Dhcp, DhcpMessage};
-use super::window::Window;
 use crate::bounded::Text;
+use crate::packet::digest::{FaultReason, Mac};
+use crate::packet::hint::{Dhcp, DhcpMessage, DhcpParameters};
+use crate::packet::window::Window;
 
 /// Fixed fields and magic cookie.
 const HEADER: usize = 240;
@@ -16,6 +16,7 @@ const MAGIC_COOKIE: u32 = 0x6382_5363;
 const OPTION_PAD: u8 = 0;
 const OPTION_HOST_NAME: u8 = 12;
 const OPTION_MESSAGE_TYPE: u8 = 53;
+const OPTION_PARAMETERS: u8 = 55;
 const OPTION_VENDOR_CLASS: u8 = 60;
 const OPTION_END: u8 = 255;
 
@@ -33,6 +34,7 @@ pub(super) fn read(window: Window<'_>) -> Result<Dhcp, FaultReason> {
         address: [packet.your_ip(), packet.client_ip()].into_iter().find(|ip| !ip.is_unspecified()),
         host_name: Text::EMPTY,
         vendor_class: Text::EMPTY,
+        parameters: DhcpParameters::default(),
     };
     match packet.magic_number() {
         MAGIC_COOKIE => options(window.after(HEADER), &mut dhcp)?,
@@ -75,6 +77,7 @@ fn option(code: u8, data: &[u8], dhcp: &mut Dhcp) -> Result<(), FaultReason> {
         }
         (OPTION_MESSAGE_TYPE, _) => return Err(FaultReason::BadLength),
         (OPTION_HOST_NAME, name) => dhcp.host_name = Text::from_wire(until_nul(name)),
+        (OPTION_PARAMETERS, codes) => dhcp.parameters = DhcpParameters::new(codes),
         (OPTION_VENDOR_CLASS, class) => dhcp.vendor_class = Text::from_wire(until_nul(class)),
         _ => {}
     }
@@ -156,6 +159,14 @@ mod tests {
         let mut bare = with(&[0; 60]);
         bare[236..240].fill(0);
         assert_eq!((read(&bare).message, read(&bare).client), (DhcpMessage::Unknown(0), Mac(CLIENT_MAC)));
+    }
+
+    #[test]
+    fn the_order_of_what_is_asked_for_is_kept() {
+        assert_eq!(read(&with(&[55, 4, 1, 15, 3, 6, 255])).parameters.codes(), [1, 15, 3, 6]);
+        assert!(read(&dhcp_request()).parameters.codes().is_empty());
+        let long = [&[55, 40][..], &(1..=40).collect::<Vec<u8>>()].concat();
+        assert_eq!(read(&with(&long)).parameters.codes(), (1..=32).collect::<Vec<u8>>());
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! DNS (RFC 1035) and mDNS (RFC 6762) messages: the header, the first question, and the address that an mDNS
-//! responder announces. Other answers are not read.
+//! DNS (RFC 1035) and mDNS (RFC 6762) messages: the header, the first question, the types of the answers, and the
+//! address that an mDNS responder announces.
 //!
 //! Names are read here and not with smoltcp's parser, which refuses classes other than IN (mDNS sets the top bit of
 //! the class), does not say why it stopped and follows thousands of pointers.
@@ -8,9 +8,9 @@ use std::net::IpAddr;
 
 use smoltcp::wire::{DnsFlags, DnsPacket, DnsQueryType};
 
-use super::digest::FaultReason;
-use super::hint::{Dns, DnsName};
-use super::window::Window;
+use crate::packet::digest::{Digest, FaultReason, Layer};
+use crate::packet::hint::{Dns, DnsName, DnsTypes, Hint};
+use crate::packet::window::Window;
 
 const HEADER: usize = 12;
 
@@ -23,8 +23,44 @@ const MAX_POINTERS: usize = 32;
 /// Questions and records of an announcement that are looked at for an address.
 const MAX_ENTRIES: u32 = 64;
 
-/// Reads a message; `multicast` when it went over port 5353.
-pub(super) fn read(window: Window<'_>, multicast: bool) -> Result<Dns, FaultReason> {
+/// Answers of which the type is read.
+const MAX_ANSWERS: u16 = 16;
+
+/// A datagram; `multicast` when it went over port 5353. Answers that cannot be read do not hide the question.
+pub(super) fn read_datagram(payload: Window<'_>, multicast: bool, digest: &mut Digest) {
+    match read(payload, multicast) {
+        Ok((dns, answers)) => {
+            digest.hint = Hint::Dns(dns);
+            if let Err(reason) = answers {
+                digest.note(Layer::Dns, reason);
+            }
+        }
+        Err(reason) => digest.note(Layer::Dns, reason),
+    }
+}
+
+/// A segment of a TCP stream that a message begins and ends in, behind its length (RFC 7766 section 8). Others are
+/// left alone: what does not fit may be the middle of a longer one.
+pub(super) fn read_stream(payload: Window<'_>, digest: &mut Digest) {
+    let Some(length) = payload.bytes.first_chunk::<2>() else { return };
+    let length = usize::from(u16::from_be_bytes(*length));
+    let rest = payload.after(2);
+    if !(HEADER..=rest.length()).contains(&length) {
+        return;
+    }
+    match read(rest.ending_at(length), false) {
+        Ok((dns, Ok(()))) => digest.hint = Hint::Dns(dns),
+        Ok((dns, Err(FaultReason::Cut))) => {
+            digest.hint = Hint::Dns(dns);
+            digest.note(Layer::Dns, FaultReason::Cut);
+        }
+        Err(FaultReason::Cut) => digest.note(Layer::Dns, FaultReason::Cut),
+        Ok((_, Err(_))) | Err(_) => {}
+    }
+}
+
+/// A message, and whether its answers could be read.
+fn read(window: Window<'_>, multicast: bool) -> Result<(Dns, Result<(), FaultReason>), FaultReason> {
     let packet = DnsPacket::new_checked(window.bytes).map_err(|_| window.shortage(HEADER))?;
     let mut dns = Dns {
         multicast,
@@ -34,6 +70,7 @@ pub(super) fn read(window: Window<'_>, multicast: bool) -> Result<Dns, FaultReas
         answers: packet.answer_record_count(),
         name: DnsName::EMPTY,
         query_type: 0,
+        answer_types: DnsTypes::default(),
         address: None,
     };
     let mut reader = Reader { window, at: HEADER };
@@ -42,11 +79,25 @@ pub(super) fn read(window: Window<'_>, multicast: bool) -> Result<Dns, FaultReas
         dns.query_type = reader.number()?;
         reader.take(2)?;
     }
+    let mut answers = Ok(());
     if multicast && dns.response {
         let records = [dns.answers, packet.authority_record_count(), packet.additional_record_count()];
         announcement(&mut reader, records.into_iter().map(u32::from).sum(), &mut dns)?;
+    } else if dns.response && dns.questions <= 1 {
+        answers = answer_types(&mut reader, &mut dns);
     }
-    Ok(dns)
+    Ok((dns, answers))
+}
+
+fn answer_types(reader: &mut Reader<'_>, dns: &mut Dns) -> Result<(), FaultReason> {
+    for _ in 0..dns.answers.min(MAX_ANSWERS) {
+        reader.skip_name()?;
+        dns.answer_types.insert(reader.number()?);
+        reader.take(6)?;
+        let length = reader.number()?;
+        reader.take(usize::from(length))?;
+    }
+    Ok(())
 }
 
 /// Looks for the first address record behind the first question.
@@ -167,9 +218,9 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
     use crate::packet::samples::{
-        NAME, SERVER6, captured, digest, dns_header, dns_query, fault, mdns_announcement, record, udp4,
+        NAME, SERVER6, captured, digest, dns_header, dns_query, fault, mdns_announcement, record, segment,
+        udp4,
     };
-    use crate::packet::{Digest, Hint, Layer};
 
     fn message(digest: &Digest) -> Dns {
         match digest.hint {
@@ -208,13 +259,51 @@ mod tests {
     }
 
     #[test]
-    fn a_unicast_response_is_read_up_to_its_question() {
+    fn answers_that_cannot_be_read_do_not_hide_the_question() {
         let answer = [dns_header(0x8183, [1, 2, 0, 0]), NAME.to_vec(), vec![0, 16, 0, 1, 0xff]].concat();
         let dns = unicast(&answer);
         assert_eq!((dns.query_type, dns.questions, dns.answers, dns.rcode), (16, 1, 2, 3));
-        assert!(dns.response);
+        assert!(dns.response && dns.answer_types.is_empty());
+        assert_eq!(digest(&udp4(53, 40_000, &answer)).fault, fault(Layer::Dns, FaultReason::TooShort));
         let bare = unicast(&dns_header(0x8182, [0, 0, 0, 0]));
         assert_eq!((bare.name.as_str(), bare.query_type, bare.rcode), ("", 0, 2));
+    }
+
+    fn response(answers: u16, records: &[Vec<u8>]) -> Vec<u8> {
+        let question = [NAME, &[0, 1, 0, 1]].concat();
+        [dns_header(0x8180, [1, answers, 0, 0]), question, records.concat()].concat()
+    }
+
+    #[test]
+    fn answers_have_types() {
+        let alias = record(b"\xc0\x0c", 5, NAME);
+        let address = record(b"\xc0\x0c", 1, &[192, 0, 2, 9]);
+        let text = record(b"\xc0\x0c", 16, b"\x02hi");
+        let dns = unicast(&response(2, &[alias.clone(), address.clone(), text.clone()]));
+        let words: Vec<_> = dns.answer_types.words().collect();
+        assert_eq!((words, dns.address), (vec!["A", "CNAME"], None), "additional records are no answers");
+        let many = vec![address; 16].into_iter().chain([text]).collect::<Vec<_>>();
+        assert_eq!(unicast(&response(17, &many)).answer_types.words().collect::<Vec<_>>(), ["A"]);
+        let odd = unicast(&response(1, &[record(b"\xc0\x0c", 99, b"")]));
+        assert_eq!(odd.answer_types.words().collect::<Vec<_>>(), ["other"]);
+    }
+
+    #[test]
+    fn a_message_in_one_segment_of_a_stream() {
+        let message = response(1, &[record(b"\xc0\x0c", 1, &[192, 0, 2, 9])]);
+        let length = u16::try_from(message.len()).unwrap().to_be_bytes();
+        let stream = [&length[..], &message].concat();
+        let read = |bytes: &[u8]| digest(&segment((53, 40_000), 1, bytes));
+        let dns = self::message(&read(&[&stream[..], b"\x00\x20next"].concat()));
+        assert_eq!((dns.name.as_str(), dns.answers), ("plc.example", 1));
+        for other in [&stream[..1], &stream[..stream.len() - 1], &[&[0, 5][..], &message].concat()] {
+            let digest = read(other);
+            assert!(matches!(digest.hint, Hint::None) && digest.fault.is_none());
+        }
+        let frame = segment((53, 40_000), 1, &stream);
+        let cut = captured(&frame, frame.len() - 1);
+        assert_eq!(cut.fault, fault(Layer::Dns, FaultReason::Cut));
+        assert!(matches!(cut.hint, Hint::Dns(_)));
     }
 
     #[test]
