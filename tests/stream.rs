@@ -1,5 +1,6 @@
 //! The live stream of the running daemon.
 
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
@@ -40,6 +41,8 @@ fn hear(stream: &mut Stream) -> Result<Value, End> {
             Ok(Message::Text(text)) => return Ok(serde_json::from_str(&text).unwrap()),
             Ok(Message::Close(frame)) => return Err(Ok(frame.map(|frame| frame.code))),
             Ok(_) => {}
+            // A machine that was halted and goes on.
+            Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(Err(error)),
         }
     }

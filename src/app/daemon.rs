@@ -149,7 +149,7 @@ fn start(
         let parts = Parts { board, archive, feed, commands, evidence, captures, settings, token, about };
         listen(&config, plain, parts)?
     };
-    start::announce(&store, token.fresh.as_ref(), &shown(http.address()), &announcement(&inputs), console)?;
+    let announced = announcement(&inputs);
 
     let (sender, observations) = sync_channel(OBSERVATIONS);
     let (ended, capture_ended) = mpsc::channel(Taps::ENDS);
@@ -170,6 +170,8 @@ fn start(
     };
     let judge_ended = spawn("judge", move || judging.run())?;
     taps.start(sources)?;
+    // Whoever reads where the page is may ask for anything at once.
+    start::announce(&store, token.fresh.as_ref(), &shown(http.address()), &announced, console)?;
     let (stop_mqtt, stop) = watch::channel(false);
     let parts = || mqtt_parts(&store, &board, &commands, &desk, stop);
     let mqtt = config.mqtt.map(|settings| runtime.spawn(mqtt::run(settings, parts())));

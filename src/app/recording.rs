@@ -120,6 +120,9 @@ impl Recordings {
 
     fn begin(&self, wish: &CaptureWish) -> Result<(CaptureRecord, Running), CaptureRefused> {
         let sources = self.commands.sources();
+        if sources.is_empty() {
+            return Err(CommandRefused::Impossible("nothing is captured yet".to_owned()).into());
+        }
         let links = self.links(&sources)?;
         let filters = || LinkFilters::new(&wish.filter, &links);
         let bundles = (BUNDLES / sources.len().max(1)).max(2);

@@ -351,7 +351,7 @@ impl<'a> Session<'a> {
         while clock.elapsed() < FAREWELL {
             match self.socket.read() {
                 Ok(_) => {}
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {
+                Err(Error::Io(error)) if is_passing(error.kind()) => {
                     drop(self.socket.flush());
                     std::thread::park_timeout(SHORT_BEAT.to_std());
                     self.socket.get_mut().left = RATION;
@@ -362,13 +362,16 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Whether trying again helps.
+const fn is_passing(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}
+
 /// Whether it went through; false where it has to wait for the client.
 fn unless_blocked(done: Result<(), Error>) -> Result<bool, End> {
     match done {
         Ok(()) => Ok(true),
-        Err(Error::Io(error)) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-            Ok(false)
-        }
+        Err(Error::Io(error)) if is_passing(error.kind()) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }

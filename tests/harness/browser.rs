@@ -2,13 +2,14 @@
 //! that it asked for and complained of.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tungstenite::{Message, WebSocket};
+use tungstenite::{Error, Message, WebSocket};
 
 use super::{tool, wait_for};
 
@@ -83,7 +84,12 @@ impl Browser {
         }
         self.socket.send(Message::text(command.to_string())).unwrap();
         loop {
-            let Message::Text(text) = self.socket.read().unwrap() else { continue };
+            let message = match self.socket.read() {
+                // A machine that was halted and goes on.
+                Err(Error::Io(error)) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.unwrap(),
+            };
+            let Message::Text(text) = message else { continue };
             let told: Value = serde_json::from_str(&text).unwrap();
             if told["id"] == self.commands {
                 assert!(told.get("error").is_none(), "{method}: {told}");
