@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{CaptureState, CaptureStatus, DeviceSummary, FlowSummary, MeterStatus, SourceStatus};
 use crate::capture::SourceCounters;
+use crate::feature::Rate;
 use crate::flow::DeviceKey;
 use crate::pipeline::SourceId;
 use crate::pipeline::mirror::{Report, Verdict};
@@ -142,6 +143,7 @@ fn add(all: &mut MeterStatus, other: &MeterStatus) {
         (&mut all.devices_capacity, other.devices_capacity),
         (&mut all.devices_unproven, other.devices_unproven),
         (&mut all.devices_evicted, other.devices_evicted),
+        (&mut all.streams_refused, other.streams_refused),
         (&mut all.clock_steps, other.clock_steps),
         (&mut all.observations_dropped, other.observations_dropped),
         (&mut all.events_dropped, other.events_dropped),
@@ -286,4 +288,10 @@ fn unite(known: &mut DeviceSummary, sent: &mut u64, other: &DeviceSummary) {
     known.bytes_received += other.bytes_received;
     known.router |= other.router;
     known.known = known.known.max(other.known);
+    known.now = match (known.now, other.now) {
+        (Some(one), Some(more)) => {
+            Some(Rate { packets: one.packets + more.packets, bytes: one.bytes + more.bytes })
+        }
+        (one, more) => one.or(more),
+    };
 }
