@@ -27,7 +27,7 @@ const START: Timestamp = Timestamp::from_nanos(1_700_000_040_000_000_000);
 /// A frame of any link type: two bytes of LINKTYPE, two of what the capture cut off, the captured bytes.
 pub(crate) fn frame(data: &[u8]) {
     let mut data = Bytes(data);
-    let link = link(data.u16());
+    let link = Link::from_number(data.u16());
     let cut = u32::from(data.u16());
     let bytes = data.0;
     let wire_len = u32::try_from(bytes.len()).unwrap_or(u32::MAX).saturating_add(cut);
@@ -53,7 +53,7 @@ pub(crate) fn traffic(data: &[u8]) {
     let mut data = Bytes(data);
     let (mut time, mut frames) = (START, 0_u64);
     while !data.0.is_empty() {
-        let link = link(data.u16());
+        let link = Link::from_number(data.u16());
         // Up to 33 s, or now and then back or far ahead.
         let step = i64::from(data.u16().cast_signed());
         time = Timestamp::from_nanos(time.as_nanos().saturating_add(step.saturating_mul(1_000_000)));
@@ -312,10 +312,6 @@ fn next_generation(frames: &[(Timestamp, Vec<u8>)]) -> Vec<u8> {
 
 fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
-}
-
-fn link(number: u16) -> Link {
-    Link::from_number(number)
 }
 
 /// Bytes that are drawn from; zeros when there are no more.
